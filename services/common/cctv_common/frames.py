@@ -96,7 +96,7 @@ class Frame:
             raise BadFrame("not_jpeg", "has no value")
         if len(value) > max_bytes:
             raise BadFrame("too_large", f"has {len(value)} bytes, at most {max_bytes} are taken")
-        said = {name: content for name, content in headers or ()}
+        said = dict(headers or ())
         try:
             text = {name: _text(said[name]) for name in ("camera", "epoch", "frame", "captured_at", "width", "height")}
         except KeyError as error:

@@ -1,0 +1,77 @@
+# Copyright: the cctv.pipeline contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: address
+short_description: Tell where a workload's port is reached
+version_added: 1.0.0
+description:
+  - The one place that knows how workloads find each other. A role asks it for its own workload and publishes the answer in a ConfigMap, from
+    which others read it.
+  - Reads the variables P(cctv.pipeline.workload#role:workload_runtime), C(workload_namespace) and C(local_runtime_network).
+author: The cctv.pipeline contributors (@cctv-pipeline)
+options:
+  _terms:
+    description: The workload's name.
+    type: list
+    elements: str
+    required: true
+  port:
+    description: The port's number.
+    type: int
+    required: true
+  replicas:
+    description: How many replicas the workload has.
+    type: int
+    default: 1
+  form:
+    description:
+      - V(list) gives one C(host:port) for each address at which clients should know the workload.
+      - V(grpc) gives one target for a gRPC channel that balances over all replicas.
+    type: str
+    choices: [list, grpc]
+    default: list
+  stateful:
+    description: Whether clients must know each replica by itself, as those of a StatefulSet.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Where are the models served?
+  ansible.builtin.debug:
+    msg: "{{ lookup('cctv.pipeline.address', 'tf-serving', port=8500, replicas=2, form='grpc') }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: Addresses, or a target.
+  type: list
+  elements: str
+"""
+
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.cctv.pipeline.plugins.module_utils.addresses import replica_address
+
+
+class LookupModule(LookupBase):
+    def run(self, terms, variables=None, **kwargs):
+        self.set_options(var_options=variables, direct=kwargs)
+        workload = terms[0]
+        variables = variables or {}
+        local = self._variable(variables, "workload_runtime", "local") == "local"
+        port, replicas = self.get_option("port"), self.get_option("replicas")
+        if local:
+            network = self._variable(variables, "local_runtime_network", "127.0")
+            hosts = [replica_address(network, workload, index) for index in range(replicas)]
+        else:
+            domain = "%s.%s.svc" % (workload, self._variable(variables, "workload_namespace", "cctv"))
+            hosts = ["%s-%d.%s" % (workload, i, domain) for i in range(replicas)] if self.get_option("stateful") else [domain]
+        addresses = ["%s:%d" % (host, port) for host in hosts]
+        if self.get_option("form") == "grpc":
+            return ["%s:%s" % ("ipv4" if local else "dns", ("" if local else "///") + ",".join(addresses))]
+        return addresses
+
+    def _variable(self, variables, name, default):
+        return self._templar.template(variables.get(name, default))

@@ -1,0 +1,1 @@
+"""One camera's pictures, as JPEG records of the topic ``videocam``."""

@@ -1,0 +1,157 @@
+"""The thread that reads ahead of everything else, so that the newest frame is always the one at hand."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+
+import cv2
+from cctv_common.health import Health
+from cctv_common.log import Log
+from cctv_common.metrics import StageMetrics
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+
+from cctv_producer.image import Image
+from cctv_producer.pacing import Backoff, Pacer, Pause
+from cctv_producer.slot import Slot
+from cctv_producer.sources import CameraAway, Source, Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A frame to be sent: its number, from 0, and when it was read, in ms since 1970."""
+
+    number: int
+    captured_at: int
+    image: Image
+
+
+class CameraMetrics:
+    """What the camera itself does, before frames count as the producer's."""
+
+    def __init__(self, camera: str, registry: CollectorRegistry = REGISTRY) -> None:
+        def counter(name: str, meaning: str) -> Counter:
+            return Counter(name, meaning, ["camera"], registry=registry).labels(camera)
+
+        self.up = Gauge(
+            "cctv_camera_up", "1 while the camera sends frames, 0 while it is away", ["camera"], registry=registry
+        ).labels(camera)
+        self.read = counter("cctv_camera_frames_read", "Frames that the camera sent")
+        self.skipped = counter(
+            "cctv_camera_frames_skipped", "Frames not wanted, as the camera's rate is above CAMERA_FPS"
+        )
+        self.reconnects = counter("cctv_camera_reconnects", "Tries to connect to the camera after the first")
+
+
+class Reader(threading.Thread):
+    """Reads frames for ever, reconnecting when the camera goes away, and leaves the newest wanted one in ``slot``.
+
+    ``source`` opens the camera, given a way to wait. ``failure`` is set when the thread ended by an error of its own.
+    """
+
+    def __init__(
+        self,
+        source: Callable[[Pause], Source],
+        slot: Slot[Picture],
+        *,
+        camera: str,
+        pacer: Pacer,
+        backoff: Backoff,
+        stage: StageMetrics,
+        metrics: CameraMetrics,
+        health: Health,
+        log: Log,
+        stop: threading.Event,
+        settled_s: float = 10.0,
+    ) -> None:
+        super().__init__(name="reader", daemon=True)
+        self.failure: Exception | None = None
+        self._source = source
+        self._slot = slot
+        self._camera = camera
+        self._pacer = pacer
+        self._backoff = backoff
+        self._stage = stage
+        self._metrics = metrics
+        self._health = health
+        self._log = log
+        self._stop_event = stop
+        self._settled_s = settled_s
+        self._number = 0
+        self._up_since: float | None = None
+        self._away_since: float | None = None
+        self._told_unreadable: set[str] = set()
+
+    def run(self) -> None:
+        """Read until ``stop`` is set."""
+        try:
+            while not self._stop_event.is_set():
+                try:
+                    with closing(self._source(self._pause)) as source:
+                        while not self._stop_event.is_set():
+                            self._read(source)
+                except (CameraAway, cv2.error) as error:
+                    self._lost(str(error))
+                    self._pause(self._backoff.next())
+                    self._metrics.reconnects.inc()
+        except Exception as error:
+            self.failure = error
+            self._log.exception("reader failed")
+            self._stop_event.set()
+
+    def _read(self, source: Source) -> None:
+        self._health.beat("reader")
+        try:
+            source.grab()
+        except Unreadable as error:
+            self._unreadable(str(error))
+            return
+        captured_at = time.time_ns() // 1_000_000
+        if self._stop_event.is_set():
+            return
+        self._metrics.read.inc()
+        if self._up_since is None:
+            self._found()
+        if not self._pacer.wants(time.monotonic()):
+            self._metrics.skipped.inc()
+            return
+        image = source.retrieve()
+        self._stage.received(self._camera)
+        if self._slot.put(Picture(self._number, captured_at, image)):
+            self._stage.dropped(self._camera, "overtaken")
+        self._number += 1
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, but beat meanwhile, and return early when it is time to stop."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._stop_event.wait(min(left, 1.0)):
+            self._health.beat("reader")
+
+    def _found(self) -> None:
+        now = time.monotonic()
+        if self._away_since is not None:
+            self._log.info("camera is back", away_s=round(now - self._away_since, 1))
+        else:
+            self._log.info("camera is up")
+        self._up_since, self._away_since = now, None
+        self._metrics.up.set(1)
+
+    def _lost(self, reason: str) -> None:
+        now = time.monotonic()
+        # A camera that gives a frame and goes again must not be asked, and told of, at full speed.
+        if self._up_since is not None and now - self._up_since >= self._settled_s:
+            self._backoff.reset()
+        if self._away_since is None:
+            self._away_since = now
+            self._log.warning("camera is away", reason=reason, note="trying again until it is back")
+        self._up_since = None
+        self._metrics.up.set(0)
+
+    def _unreadable(self, problem: str) -> None:
+        self._stage.dropped(self._camera, "unreadable")
+        if problem not in self._told_unreadable and len(self._told_unreadable) < 100:
+            self._told_unreadable.add(problem)
+            self._log.warning("picture skipped", problem=problem, note="logged once, counted always")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
@@ -10,7 +10,7 @@ AGE_BUCKETS = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.
 
 
 class _Log(Protocol):
-    def warning(self, event: str, /, **fields: object) -> object: ...
+    def warning(self, event: str | None = None, *args: Any, **kw: Any) -> Any: ...
 
 
 class StageMetrics:
@@ -47,6 +47,11 @@ class StageMetrics:
     def dropped(self, camera: str, cause: str, count: int = 1) -> None:
         """Count frames that the stage dropped; ``camera`` is empty where it is unknown."""
         self._dropped.labels(self.stage, camera, cause).inc(count)
+
+    def forget(self, camera: str) -> None:
+        """Remove a camera's figures, when it is known to be gone for good."""
+        for metric in (self._in, self._out, self._dropped, self._age):
+            metric.remove_by_labels({"stage": self.stage, "camera": camera})
 
     def bad_record(self, cause: str, message: str, log: _Log) -> None:
         """Count a record that is no frame, and log the first one of each cause."""

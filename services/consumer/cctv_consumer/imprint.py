@@ -1,0 +1,104 @@
+"""Writes what the models say onto the picture that they said it of."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from cctv_common.frames import Prediction
+from cctv_common.jpeg import BadFrame
+
+Picture = npt.NDArray[np.uint8]
+
+TEXT = (255, 255, 255)
+FAILED_TEXT = (110, 190, 255)  # amber, in OpenCV's order blue, green, red
+FAILED_BAR = (0, 60, 200)
+DIM = 0.25
+SMALLEST_TEXT = 9
+"""Letters of fewer pixels cannot be read."""
+
+_FONT = cv2.FontFace("sans")
+_FONT_LOCK = threading.Lock()  # FontFace keeps a glyph cache of its own
+
+cv2.setNumThreads(1)  # frames are worked on side by side; threads within one only cost
+
+
+def imprint(jpeg: bytes, predictions: Sequence[Prediction], quality: int) -> bytes:
+    """Return ``jpeg`` with a strip at its bottom that says what ``predictions`` say; same size in pixels.
+
+    Raises BadFrame when its pixels cannot be decoded.
+    """
+    picture = decode(jpeg)
+    draw(picture, predictions)
+    ok, out = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not ok:
+        raise BadFrame("not_jpeg", "cannot be encoded again")
+    return out.tobytes()
+
+
+def decode(jpeg: bytes) -> Picture:
+    """Return the picture, BGR, as it lies in the file (headers count its pixels before any EXIF rotation)."""
+    try:
+        picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        picture = None
+    if picture is None:
+        raise BadFrame("not_jpeg", "its pixels cannot be decoded")
+    return picture  # type: ignore[return-value]
+
+
+def draw(picture: Picture, predictions: Sequence[Prediction]) -> None:
+    """Dim a strip at the bottom of ``picture`` (height x width x 3) and write one line per prediction on it."""
+    if not predictions:
+        return
+    height, width = picture.shape[:2]
+    lines = tuple((line(p), bool(p.error)) for p in predictions)
+    strip = _strip(width, height, lines)
+    part = picture[height - strip.shape[0] :]
+    cv2.addWeighted(part, DIM, strip, 1.0, 0.0, dst=part)
+
+
+def line(prediction: Prediction) -> str:
+    """What the strip says of one prediction."""
+    if prediction.error:
+        return f"{prediction.model}: {prediction.error}"
+    return f"{prediction.label} {prediction.probability:.0%}"
+
+
+@functools.lru_cache(maxsize=256)
+def _strip(width: int, height: int, lines: tuple[tuple[str, bool], ...]) -> Picture:
+    """Draw the lines on black, to be added to the dimmed picture; cached, as frames of one scene say the same."""
+    size = max(SMALLEST_TEXT, min(40, round(height / 16)))
+    pitch = round(size * 1.5)
+    lines = lines[: max(1, height // pitch)]
+    strip: Picture = np.zeros((min(height, pitch * len(lines)), width, 3), np.uint8)
+    margin = max(2, size // 3)
+    with _FONT_LOCK:
+        for number, (text, failed) in enumerate(lines):
+            if failed:
+                cv2.rectangle(strip, (0, number * pitch), (margin // 2, (number + 1) * pitch), FAILED_BAR, -1)
+            base = number * pitch + round(size * 1.1)
+            text, fitting = _fit(text, size, width - 2 * margin)
+            cv2.putText(strip, text, (margin, base), FAILED_TEXT if failed else TEXT, _FONT, fitting)
+    strip.flags.writeable = False
+    return strip
+
+
+def _fit(text: str, size: int, room: int) -> tuple[str, int]:
+    """Make the letters smaller, then the words shorter, until they fit ``room`` pixels; the number at the end stays."""
+    while size > SMALLEST_TEXT and _width(text, size) > room:
+        size -= 1
+    head, _, tail = text.rpartition(" ")
+    while len(head) > 1 and _width(text, size) > room:
+        head = head[:-1]
+        text = f"{head.rstrip()}… {tail}"
+    return text, size
+
+
+def _width(text: str, size: int) -> int:
+    _, _, width, _ = cv2.getTextSize((1, 1), text, (0, 0), _FONT, size)
+    return int(width)

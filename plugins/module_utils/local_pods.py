@@ -44,22 +44,22 @@ class Pod:
 
 
 class Store:
-    """All manifests that were applied, by component: what an API server would hold.
+    """All manifests that were applied: what an API server would hold.
 
-    ``lenient``: objects that a manifest refers to may be missing, as in check mode, where the role that makes them
+    ``components``: name -> {"manifests": [...], "environment": what its images would set}. ``lenient``: objects that a manifest refers to may be missing, as in check mode, where the role that makes them
     has not made them.
     """
 
-    def __init__(self, components, network, addresses=None, environment=None, lenient=False):
+    def __init__(self, components, network, addresses=None, lenient=False):
         self.network = network
         self.addresses = dict(addresses or {})
-        self.environment = dict(environment or {})
+        self._components = components
         self.lenient = lenient
         self._problems = []
         self._objects = {}
         self._pods = []
-        for component, manifests in sorted(components.items()):
-            for manifest in manifests:
+        for component, applied in sorted(components.items()):
+            for manifest in applied["manifests"]:
                 self._add(component, manifest)
         self._check()
 
@@ -171,7 +171,8 @@ class Store:
             "status.podIP": address,
             "spec.nodeName": "localhost",
         }
-        env = self._environment(container, fields, mounts, who)
+        env = dict(self._components[component]["environment"])
+        self._set_environment(env, container, fields, mounts, who)
         probes = {}
         for probe in PROBES:
             if container.get(probe):
@@ -216,8 +217,7 @@ class Store:
             claims[claim] = "%s-%s-%d" % (claim, manifest["metadata"]["name"], index)
         return files, empty, claims
 
-    def _environment(self, container, fields, mounts, who):
-        env = dict(self.environment)
+    def _set_environment(self, env, container, fields, mounts, who):
         for source in container.get("envFrom") or []:
             for kind, field in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
                 if field in source:
@@ -248,7 +248,6 @@ class Store:
                     env[name] = fields[path]
                 else:
                     self._problems.append("%s: env %s: fieldPath %s is not understood by the local runtime" % (who, name, path))
-        return env
 
     def _probe(self, probe, ports, who):
         out = {

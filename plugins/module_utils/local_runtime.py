@@ -3,7 +3,7 @@
 """Makes the machine's processes what the applied manifests say. The folder of state holds
 
 ==================  =============================================================================
-store.json          every applied manifest by component, and the addresses that were given out
+store.json          every applied manifest and the environment, by component, and the addresses that were given out
 processes/N.conf    the supervisor's configuration of process N
 pods/N/DIGEST/      what process N reads: pod.json and its volumes; a new digest is a new process
 probes.json         what the prober watches; status.json is its answer
@@ -56,10 +56,9 @@ def program(name, argv, log, grace):
 class Runtime:
     """The local runtime of one state folder; ``network`` is by default what the last run gave."""
 
-    def __init__(self, state, data="", network="", environment=None, launcher=""):
+    def __init__(self, state, data="", network="", launcher=""):
         self.state = state
         self.data = data
-        self.environment = environment or {}
         self.launcher = launcher
         self.supervisor = Supervisor(state)
         stored = self._load()
@@ -79,11 +78,11 @@ class Runtime:
 
     def store(self):
         """Return the Store of what was applied last."""
-        return Store(self.components, self.network, self.addresses, self.environment, lenient=True)
+        return Store(self.components, self.network, self.addresses, lenient=True)
 
     def plan(self, components, lenient=False):
         """Return what would change, and nothing changed yet: a Plan. Raises Refused."""
-        store = Store(components, self.network, self.addresses, self.environment, lenient)
+        store = Store(components, self.network, self.addresses, lenient)
         pods = {pod.name: pod for pod in store.pods()}
         return Plan(self, components, store.addresses, pods)
 

@@ -40,7 +40,7 @@ options:
     type: path
     required: true
   environment:
-    description: Environment that every process starts from, as an image's would be.
+    description: Environment that the component's processes start from, as an image's would be.
     type: dict
     default: {}
   network:
@@ -100,8 +100,8 @@ from ansible_collections.cctv.pipeline.plugins.module_utils.manifests import tit
 def shown(components):
     """Return manifests as text to compare, without what is secret."""
     text = []
-    for component, manifests in sorted(components.items()):
-        for manifest in sorted(manifests, key=title):
+    for component, applied in sorted(components.items()):
+        for manifest in sorted(applied["manifests"], key=title):
             manifest = copy.deepcopy(manifest)
             for field in ("data", "stringData") if manifest.get("kind") == "Secret" else ():
                 manifest[field] = dict.fromkeys(manifest.get(field) or {}, "(secret)")
@@ -128,14 +128,12 @@ def main():
         supports_check_mode=True,
     )
     params = module.params
-    runtime = Runtime(
-        params["state_dir"], params["data_dir"], params["network"], params["environment"], params["launcher"]
-    )
+    runtime = Runtime(params["state_dir"], params["data_dir"], params["network"], params["launcher"])
     components = dict(runtime.components)
     if params["component"]:
-        components[params["component"]] = params["manifests"]
+        components[params["component"]] = {"manifests": params["manifests"], "environment": params["environment"]}
     else:
-        components = {name: manifests for name, manifests in components.items() if name in params["only"]}
+        components = {name: applied for name, applied in components.items() if name in params["only"]}
     try:
         plan = runtime.plan(components, lenient=module.check_mode)
         changed = plan.changed

@@ -1,0 +1,96 @@
+# The front door of a checkout; `make help` says what each target does.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# The Python that virtual environments are made with: 3.11, 3.12 or 3.13. Found by tools/find-python unless named.
+export PYTHON
+export LC_ALL := C.UTF-8
+
+ifeq ($(shell id -u),0)
+STATE := /var/lib/cctv-pipeline/.local/state/cctv-pipeline
+# Tests of a checkout that root made run as another user, who may not be able to enter the checkout.
+TEST_CACHE := /var/cache/cctv-pipeline-tests
+else
+STATE := $(or $(XDG_STATE_HOME),$(HOME)/.local/state)/cctv-pipeline
+TEST_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cctv-pipeline-tests
+endif
+
+VENV := .venv
+TEST_VENV := $(TEST_CACHE)/venv
+TEST_REQUIREMENTS := requirements-dev.txt services/requirements-data.txt
+# Programs call each other by name, so a virtual environment's bin has to be on PATH.
+IN_VENV = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+IN_TEST_VENV = PATH="$(TEST_VENV)/bin:$$PATH"
+
+# More for ansible-playbook, as in: make up ARGS="-e @cameras.yml -v"; or for pytest: make test TESTS=tests/unit ARGS="-k producer".
+ARGS ?=
+# The quick ones first; the whole pipeline last.
+TESTS ?= tests/unit tests/integration tests/collection tests/molecule
+
+.PHONY: help
+help:  ## List the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+.PHONY: venv
+venv:
+	@tools/venv $(VENV) requirements.txt
+
+.PHONY: up
+up: venv  ## Bring the pipeline up on this machine, and see that predicted frames flow
+	@$(IN_VENV) ansible-playbook site.yml $(ARGS)
+
+.PHONY: verify
+verify: venv  ## See that frames flow through a running pipeline, and print the table
+	@$(IN_VENV) ansible-playbook playbooks/verify.yml $(ARGS)
+
+.PHONY: status
+status: venv  ## Say what runs
+	@$(IN_VENV) ansible-playbook playbooks/status.yml $(ARGS)
+
+.PHONY: logs
+logs:  ## Follow the logs of all workloads
+	@ls $(STATE)/logs/*.log >/dev/null 2>&1 || { echo "There are no logs in $(STATE)/logs yet: make up."; exit 1; }
+	@tail -n 20 -F $(STATE)/logs/*.log
+
+.PHONY: down
+down: venv  ## Stop the pipeline
+	@$(IN_VENV) ansible-playbook playbooks/down.yml $(ARGS)
+
+.PHONY: build
+build: venv  ## Build the collection's tarball from the files that git tracks
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	git ls-files -z | xargs -0 cp --parents --no-dereference --target-directory="$$folder"; \
+	$(IN_VENV) ansible-galaxy collection build --force "$$folder"
+
+.PHONY: test-tools
+test-tools:
+	@tools/test-tools first
+	@install -d -m 755 $(TEST_CACHE)
+	@tools/test-tools & packages=$$!; tools/venv $(TEST_VENV) $(TEST_REQUIREMENTS); wait $$packages
+
+.PHONY: lint
+lint: test-tools  ## Check style and types
+	@$(IN_TEST_VENV) tools/lint
+
+.PHONY: test
+test: lint  ## Run everything that guards the project; ends with pytest's summary
+	@$(IN_TEST_VENV) python -m pytest $(TESTS) $(ARGS)
+
+.PHONY: bench
+bench: test-tools  ## Measure, and write benchmarks/RESULTS.md
+	@$(IN_TEST_VENV) benchmarks/run $(ARGS)
+
+.PHONY: docs
+docs: test-tools  ## Write the roles' READMEs from their argument specs
+	@$(IN_TEST_VENV) python tools/role_readmes.py
+
+.PHONY: lock
+lock:  ## Resolve the requirements anew; ARGS=--upgrade takes newer releases
+	@tools/lock $(ARGS)
+
+.PHONY: clean
+clean:  ## Remove what make made in this folder
+	@rm -rf $(VENV) .ansible .mypy_cache .pytest_cache .ruff_cache tests/output cctv-pipeline-*.tar.gz

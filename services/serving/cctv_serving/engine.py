@@ -1,0 +1,87 @@
+"""Decides which request runs when: so many are taken in, so many run at a time, the rest is told at once."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import grpc
+import numpy.typing as npt
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from cctv_serving.status import ServingError
+
+Array = npt.NDArray[Any]
+_BUCKETS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5, 1, 2, 5)
+
+
+class Metrics:
+    """What the server counts."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.requests = Counter(
+            "cctv_serving_requests",
+            "Requests by interface, method and status code",
+            ["api", "method", "code"],
+            registry=registry,
+        )
+        self.duration = Histogram(
+            "cctv_serving_predict_seconds",
+            "Time that predictions took, waiting included",
+            ["api"],
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self.model = Histogram(
+            "cctv_serving_model_seconds", "Time that the model itself ran", buckets=_BUCKETS, registry=registry
+        )
+        self.in_flight = Gauge("cctv_serving_in_flight", "Predictions that run or wait", registry=registry)
+
+
+class Engine:
+    """Bounds work: at most ``max_in_flight`` predictions are in the house, ``slots`` of them run, in turn.
+
+    More than TensorFlow has threads for would only share them and make every answer late.
+    """
+
+    def __init__(self, max_in_flight: int, slots: int, metrics: Metrics) -> None:
+        self.metrics = metrics
+        self._places = threading.Semaphore(max_in_flight)
+        self._slots = threading.Semaphore(slots)
+        self._max_in_flight = max_in_flight
+
+    @contextlib.contextmanager
+    def admitted(self, api: str) -> Iterator[None]:
+        """Hold one place for a prediction; raises ServingError (RESOURCE_EXHAUSTED) at once when all are taken."""
+        if not self._places.acquire(blocking=False):
+            raise ServingError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, f"{self._max_in_flight} requests are in flight already; try later"
+            )
+        began = time.perf_counter()
+        self.metrics.in_flight.inc()
+        try:
+            yield
+        finally:
+            self.metrics.in_flight.dec()
+            self.metrics.duration.labels(api).observe(time.perf_counter() - began)
+            self._places.release()
+
+    def run(
+        self, work: Callable[[], dict[str, Array]], remaining_s: float | None, wanted: Callable[[], bool]
+    ) -> Mapping[str, Array]:
+        """Run ``work`` when its turn comes, unless ``remaining_s`` is over or nobody wants it by then."""
+        # A frame that its client gave up costs nothing: that keeps an overloaded server useful.
+        if not self._slots.acquire(timeout=remaining_s if remaining_s is None else max(remaining_s, 0)):
+            raise ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for notification")
+        try:
+            if not wanted():
+                raise ServingError(grpc.StatusCode.CANCELLED, "RunManyGraphs")
+            began = time.perf_counter()
+            result = work()
+            self.metrics.model.observe(time.perf_counter() - began)
+            return result
+        finally:
+            self._slots.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -45,6 +46,8 @@ def readme(role: Path) -> str:
         for paragraph in _paragraphs(spec.get("description", [])):
             lines += [paragraph, ""]
         options = spec.get("options") or {}
+        if name != "main" and options == specs.get("main", {}).get("options"):
+            continue
         if options:
             lines += ["## Variables" if name == "main" else "### Variables", ""]
             lines += _table(options, defaults or {})
@@ -55,7 +58,10 @@ def readme(role: Path) -> str:
 
 
 def _paragraphs(text: str | list[str]) -> list[str]:
-    return [" ".join(part.split()) for part in ([text] if isinstance(text, str) else text)]
+    return [
+        re.sub(r"\b[A-Z]\(([^)]*)\)", r"`\1`", " ".join(part.split()))
+        for part in ([text] if isinstance(text, str) else text)
+    ]
 
 
 def _nested(options: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import checkout
 import pytest
 
-# ansible-test would download pip's bootstrap for its virtual environments. It takes a saved one, and Python brings a pip.
+# ansible-test would download pip's bootstrap for its virtual environments; it takes a saved one, and Python has a pip.
 GET_PIP = """\
 import ensurepip, runpy, sys
 ensurepip.bootstrap()

@@ -67,7 +67,11 @@ class LookupModule(LookupBase):
             hosts = [replica_address(network, workload, index) for index in range(replicas)]
         else:
             domain = "%s.%s.svc" % (workload, self._variable(variables, "workload_namespace", "cctv"))
-            hosts = ["%s-%d.%s" % (workload, i, domain) for i in range(replicas)] if self.get_option("stateful") else [domain]
+            hosts = (
+                ["%s-%d.%s" % (workload, i, domain) for i in range(replicas)]
+                if self.get_option("stateful")
+                else [domain]
+            )
         addresses = ["%s:%d" % (host, port) for host in hosts]
         if self.get_option("form") == "grpc":
             return ["%s:%s" % ("ipv4" if local else "dns", ("" if local else "///") + ",".join(addresses))]

@@ -51,7 +51,9 @@ def digest(service):
         root = SERVICES / name
         for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
             if path.is_file() and "__pycache__" not in path.parts:
-                total.update(b"%s\0%s\0" % (str(path.relative_to(SERVICES)).encode(), hashlib.sha256(path.read_bytes()).digest()))
+                total.update(
+                    b"%s\0%s\0" % (str(path.relative_to(SERVICES)).encode(), hashlib.sha256(path.read_bytes()).digest())
+                )
     return total.hexdigest()[:12]
 
 

@@ -70,7 +70,9 @@ class Store:
             return
         key = (manifest["kind"], manifest["metadata"]["name"])
         if key in self._objects:
-            self._problems.append("%s is there twice, in %s and in %s" % (title(manifest), self._objects[key][0], component))
+            self._problems.append(
+                "%s is there twice, in %s and in %s" % (title(manifest), self._objects[key][0], component)
+            )
         self._objects[key] = (component, manifest)
 
     def _check(self):
@@ -95,7 +97,9 @@ class Store:
     def pods(self):
         """Return every Pod that should run; raises Refused with all that stands against it."""
         if not self._pods:
-            services = [manifest for kind_name, (component, manifest) in self._objects.items() if kind_name[0] == "Service"]
+            services = [
+                manifest for kind_name, (component, manifest) in self._objects.items() if kind_name[0] == "Service"
+            ]
             for kind_name, (component, manifest) in sorted(self._objects.items()):
                 if kind_name[0] in WORKLOADS:
                     self._pods.extend(self._replicas(component, manifest, services))
@@ -120,7 +124,9 @@ class Store:
         labels = (template.get("metadata") or {}).get("labels") or {}
         containers = (template.get("spec") or {}).get("containers") or []
         if len(containers) != 1:
-            self._problems.append("%s: has %d containers, the local runtime runs exactly one in a pod" % (who, len(containers)))
+            self._problems.append(
+                "%s: has %d containers, the local runtime runs exactly one in a pod" % (who, len(containers))
+            )
             return
         container = containers[0]
         if not container.get("command") or "/" in container["command"][0]:
@@ -128,7 +134,9 @@ class Store:
                 "%s: command is %r, expected a bare program name that is on PATH" % (who, container.get("command"))
             )
             return
-        ports = {port.get("name", str(port["containerPort"])): port["containerPort"] for port in container.get("ports") or []}
+        ports = {
+            port.get("name", str(port["containerPort"])): port["containerPort"] for port in container.get("ports") or []
+        }
         has_service = False
         for service in services:
             selector = service["spec"].get("selector") or {}
@@ -146,7 +154,12 @@ class Store:
             if len(numbers) > 1:
                 self._problems.append(
                     "%s: port %s leads from %s to %s, expected one number: the local runtime has no proxy"
-                    % (title(service), port.get("name", port["port"]), port.get("nodePort", port["port"]), ports.get(target, target))
+                    % (
+                        title(service),
+                        port.get("name", port["port"]),
+                        port.get("nodePort", port["port"]),
+                        ports.get(target, target),
+                    )
                 )
 
     def _pod(self, component, manifest, container, name, index, ports, has_service, who):
@@ -162,7 +175,9 @@ class Store:
         mounts = {}
         for mount in container.get("volumeMounts") or []:
             if mount["name"] not in files and mount["name"] not in empty and mount["name"] not in claims:
-                self._problems.append("%s: volumeMounts names the volume %s, which does not exist" % (who, mount["name"]))
+                self._problems.append(
+                    "%s: volumeMounts names the volume %s, which does not exist" % (who, mount["name"])
+                )
             mounts[mount["mountPath"].rstrip("/") or "/"] = mount["name"]
         fields = {
             "metadata.name": name,
@@ -238,7 +253,9 @@ class Store:
                     if reference["key"] in data:
                         env[name] = placed(data[reference["key"]], mounts)
                     elif not optional and not self.lenient:
-                        self._problems.append("%s: %s %s has no key %s" % (who, kind, reference["name"], reference["key"]))
+                        self._problems.append(
+                            "%s: %s %s has no key %s" % (who, kind, reference["name"], reference["key"])
+                        )
             if "fieldRef" in source:
                 path = source["fieldRef"]["fieldPath"]
                 label = re.match(r"metadata\.labels\['([^']+)'\]$", path)
@@ -247,7 +264,9 @@ class Store:
                 elif path in fields and path != "metadata.labels":
                     env[name] = fields[path]
                 else:
-                    self._problems.append("%s: env %s: fieldPath %s is not understood by the local runtime" % (who, name, path))
+                    self._problems.append(
+                        "%s: env %s: fieldPath %s is not understood by the local runtime" % (who, name, path)
+                    )
 
     def _probe(self, probe, ports, who):
         out = {

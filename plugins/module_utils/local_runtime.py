@@ -23,8 +23,8 @@ import time
 from ansible_collections.cctv.pipeline.plugins.module_utils.local_pods import Store
 from ansible_collections.cctv.pipeline.plugins.module_utils.supervised import PROBER, Supervisor, write
 
-EXIT_CONFIG = 78
-"""With this status a service says that its configuration is wrong: starting it again helps nobody."""
+EXIT_CONFIG = "exit status 78"
+"""With this a service says that its configuration is wrong: starting it again helps nobody."""
 STARTS_OF_A_CRASH_LOOP = 3
 _PLACE = re.compile("\0([^\0]*)\0")
 PROGRAM = """\
@@ -198,10 +198,11 @@ class Plan:
                 current = said.get("pid") == process["pid"] != 0 and said.get("digest") == self.pods[name].digest
                 if current and said["ready"]:
                     continue
-                down = process["statename"] in ("BACKOFF", "EXITED", "FATAL")
-                if down and (process["exitstatus"] == EXIT_CONFIG or len(starts[name]) >= STARTS_OF_A_CRASH_LOOP):
-                    why = "%s ends as soon as it starts (status %s)" % (name, process["exitstatus"])
-                    raise Failed(self._report(why, name, log_starts))
+                if process["statename"] in ("BACKOFF", "EXITED", "FATAL"):
+                    end_of_it = supervisor.last_exit(name)
+                    if end_of_it == EXIT_CONFIG or len(starts[name]) >= STARTS_OF_A_CRASH_LOOP:
+                        why = "%s ends as soon as it starts (%s)" % (name, end_of_it)
+                        raise Failed(self._report(why, name, log_starts))
                 waiting[name] = (said["why"] if current else "") or process["statename"].lower()
             if not waiting:
                 return

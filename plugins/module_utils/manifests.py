@@ -98,7 +98,9 @@ KINDS = {
     ("v1", "Service"): {
         "spec": {
             "selector": USED,
-            "ports": Each({"name": USED, "port": USED, "targetPort": USED, "nodePort": USED, "protocol": MEANS_NOTHING}),
+            "ports": Each(
+                {"name": USED, "port": USED, "targetPort": USED, "nodePort": USED, "protocol": MEANS_NOTHING}
+            ),
             "type": MEANS_NOTHING,
             "clusterIP": MEANS_NOTHING,
             "publishNotReadyAddresses": MEANS_NOTHING,
@@ -134,7 +136,10 @@ def problems(manifest):
     kind = (manifest.get("apiVersion"), manifest.get("kind"))
     if kind not in KINDS:
         known = ", ".join(sorted(name for version, name in KINDS))
-        return ["%s: apiVersion %s is not understood by the local runtime, which knows %s" % (title(manifest), kind[0], known)]
+        return [
+            "%s: apiVersion %s is not understood by the local runtime, which knows %s"
+            % (title(manifest), kind[0], known)
+        ]
     if not isinstance(manifest.get("metadata"), dict) or not manifest["metadata"].get("name"):
         return ["%s: metadata.name is missing" % title(manifest)]
     table = dict(KINDS[kind], apiVersion=USED, kind=USED, metadata=METADATA)

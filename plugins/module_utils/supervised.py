@@ -7,6 +7,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import socket
 import tempfile
 import time
@@ -14,6 +15,7 @@ from xmlrpc.client import Fault, ServerProxy, Transport
 
 PROBER = "prober"
 """The one process of the supervisor that stands for no pod."""
+LOG_LOOKED_AT = 16384
 
 
 class _Connection(http.client.HTTPConnection):
@@ -48,11 +50,14 @@ class Supervisor:
         ).supervisor
 
     def alive(self):
-        """Whether it runs."""
+        """Whether it runs, or is still busy ending its processes."""
         try:
-            return self.rpc.getState()["statename"] == "RUNNING"
+            self.rpc.getState()
+        except Fault:  # SHUTDOWN_STATE
+            return True
         except (OSError, http.client.HTTPException):
             return False
+        return True
 
     def processes(self):
         """Return name -> what the supervisor says of each process."""
@@ -86,6 +91,12 @@ class Supervisor:
             if time.monotonic() > end:
                 raise OSError("the supervisor did not end within %d s" % wait)
             time.sleep(0.1)
+
+    def last_exit(self, name):
+        """Return how the process ended last, as "exit status 1" or "terminated by SIGKILL", or "" when it did not lately."""
+        # The RPC interface forgets the status of a process that ends before it counts as started.
+        ends = re.findall(r"(?:exited|stopped): %s \(([^;)]*)" % re.escape(name), self.rpc.readLog(-LOG_LOOKED_AT, 0))
+        return ends[-1] if ends else ""
 
     def status(self):
         """Return what the prober last wrote: name -> pid, digest, started, ready, why, killed."""

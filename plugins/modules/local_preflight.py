@@ -172,9 +172,7 @@ def main():
             )
     memory = available() + sum(map(resident, pids.values()))
     if memory < module.params["memory_mebibytes"]:
-        problems.append(
-            "memory: %d MiB are available; expected %d MiB" % (memory, module.params["memory_mebibytes"])
-        )
+        problems.append("memory: %d MiB are available; expected %d MiB" % (memory, module.params["memory_mebibytes"]))
     module.exit_json(changed=False, problems=problems)
 
 

@@ -139,10 +139,14 @@ def main():
         changed = plan.changed
         if not module.check_mode:
             if not runtime.supervisor.alive():
-                module.fail_json(msg="no supervisor runs in state_dir=%s; start it with local_supervisor" % params["state_dir"])
+                module.fail_json(
+                    msg="no supervisor runs in state_dir=%s; start it with local_supervisor" % params["state_dir"]
+                )
             changed = plan.apply(params["component"], params["wait_timeout"]) or changed
     except Refused as refused:
-        module.fail_json(msg="the local runtime refuses the manifests:\n" + "\n".join(refused.problems), problems=refused.problems)
+        module.fail_json(
+            msg="the local runtime refuses the manifests:\n" + "\n".join(refused.problems), problems=refused.problems
+        )
     except Failed as failed:
         module.fail_json(msg=str(failed))
     module.exit_json(

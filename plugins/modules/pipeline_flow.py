@@ -72,7 +72,7 @@ COLUMNS = (
     ("age p95 ms", "%.0f", "age_p95_ms"),
     ("top label", "%s", "label"),
 )
-SAMPLE = re.compile(r'^(\w+)\{([^}]*)\} ([0-9.eE+-]+)$', re.MULTILINE)
+SAMPLE = re.compile(r"^(\w+)\{([^}]*)\} ([0-9.eE+-]+)$", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 OBSERVED_S = 2
 
@@ -85,7 +85,11 @@ def get(url):
 
 def flowing(camera):
     """Return whether what the video service says of a camera is a live, predicted picture with figures to show."""
-    return camera["state"] == "live" and bool(camera["label"]) and None not in [camera[key] for title, form, key in COLUMNS]
+    return (
+        camera["state"] == "live"
+        and bool(camera["label"])
+        and None not in [camera[key] for title, form, key in COLUMNS]
+    )
 
 
 def table(cameras):
@@ -95,7 +99,10 @@ def table(cameras):
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     lines = []
     for row in rows:
-        cells = [cell.ljust(width) if number in (0, 5) else cell.rjust(width) for number, (cell, width) in enumerate(zip(row, widths))]
+        cells = [
+            cell.ljust(width) if number in (0, 5) else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths))
+        ]
         lines.append("  ".join(cells).rstrip())
     return lines
 
@@ -137,7 +144,11 @@ class Stage:
 
     def grown(self, metric, camera):
         """Return by how much a counter grew."""
-        return sum(v for (name, stage, of, cause), v in self._grown.items() if (name, stage, of) == (metric, self.stage, camera))
+        return sum(
+            v
+            for (name, stage, of, cause), v in self._grown.items()
+            if (name, stage, of) == (metric, self.stage, camera)
+        )
 
     def causes(self, camera):
         """Return why frames were dropped meanwhile, most frequent first."""
@@ -156,7 +167,9 @@ class Stage:
 def silent_hop(camera, pods):
     """Return a sentence that names the first hop on which the camera's frames are lost, and the log to read."""
     of = {
-        "producer": [p for p in pods if p["component"] == "producer" and p["labels"].get("cctv.pipeline/camera") == camera],
+        "producer": [
+            p for p in pods if p["component"] == "producer" and p["labels"].get("cctv.pipeline/camera") == camera
+        ],
         "consumer": [p for p in pods if p["component"] == "consumer"],
         "video": [p for p in pods if p["component"] == "video"],
     }
@@ -191,7 +204,9 @@ def silent_hop(camera, pods):
                 " (dropped in %d s: %s)" % (OBSERVED_S, dropped) if dropped else "",
                 ", ".join(filter(None, [stage.log(), beyond])),
             )
-    return "its frames flow, but without a prediction: silent is consumer -> tf_serving; see %s" % (servers or consumer.log())
+    return "its frames flow, but without a prediction: silent is consumer -> tf_serving; see %s" % (
+        servers or consumer.log()
+    )
 
 
 def main():

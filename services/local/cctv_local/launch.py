@@ -7,13 +7,16 @@ supervisor leaks into a workload.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
+import signal
 import sys
 from typing import Any
 
 EXIT_NOT_FOUND = 127  # what a shell says
+PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
@@ -24,6 +27,8 @@ def main() -> None:
     if program is None:
         print(f"{pod['argv'][0]}: not found on PATH={pod['env'].get('PATH')}", file=sys.stderr, flush=True)
         raise SystemExit(EXIT_NOT_FOUND)
+    # A supervisor that is killed takes its processes along; left alone, they would hold the ports of the next ones.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     os.umask(0o077)
     os.chdir(pod["folder"])
     os.execve(program, pod["argv"], pod["env"])

@@ -1,0 +1,159 @@
+# Copyright: the cctv.pipeline contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Checks the inventory's list of cameras before anything starts."""
+
+from __future__ import annotations
+
+import math
+import re
+from urllib.parse import urlsplit
+
+from ansible.errors import AnsibleFilterError
+
+STREAMS = ("rtsp", "rtsps", "http", "https")
+SAMPLES = ("bikes", "carphone", "bigbuckbunny", "photos")
+ID = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
+EXPECTED_URL = (
+    "rtsp://, rtsps://, http:// or https:// with a host, file:///clip.mp4, file:///folder/, or sample:"
+    + "|".join(SAMPLES)
+)
+EXPECTED_BOX = "[x, y, width, height] in fractions 0..1 of the picture, within it"
+
+
+def _shown_url(url):
+    """The URL without what may be secret in it: only a camera on the network has a password."""
+    scheme, separator, _dummy = url.partition("://")
+    if scheme.lower() in ("file", "") or not separator:
+        return url if url.startswith(("file:", "sample:")) or "@" not in url else "(hidden)"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return f"{scheme}://..."
+    return f"{scheme}://{host}{f':{port}' if port else ''}{'/...' if parts.path or parts.query else ''}"
+
+
+def _is_url(url):
+    if not isinstance(url, str):
+        return False
+    scheme, _dummy, rest = url.partition(":")
+    scheme = scheme.lower()
+    if scheme == "sample":
+        return rest in SAMPLES
+    try:
+        parts = urlsplit(url)
+        if scheme == "file":
+            return parts.netloc in ("", "localhost") and parts.path.startswith("/")
+        return scheme in STREAMS and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _number(value):
+    """The value as a number, None when it is none; text that is one counts, as templates yield text."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _is_integer(value, least, most):
+    number = _number(value)
+    return number is not None and number.is_integer() and least <= number <= most
+
+
+def _is_rate(value):
+    number = _number(value)
+    return number is not None and (number == 0 or 0.01 <= number <= 120)
+
+
+def _is_bool(value):
+    return isinstance(value, bool) or str(value).lower() in ("true", "false", "yes", "no")
+
+
+def _is_box(value):
+    if not isinstance(value, (list, tuple)) or len(value) != 4:
+        return False
+    numbers = [_number(item) for item in value]
+    if any(number is None or not 0 <= number <= 1 for number in numbers):
+        return False
+    x, y, width, height = numbers
+    # A millionth: 0.7 + 0.3 and the like may come out above 1.
+    return width > 0 and height > 0 and x + width <= 1 + 1e-6 and y + height <= 1 + 1e-6
+
+
+def _is_box_or_none(value):
+    return value in (None, "", []) or _is_box(value)
+
+
+def _are_boxes(value):
+    return value is None or (isinstance(value, (list, tuple)) and all(_is_box(box) for box in value))
+
+
+CHECKS = {
+    "id": (
+        lambda value: isinstance(value, str) and bool(ID.fullmatch(value)),
+        "at most 40 of a-z, 0-9 and hyphens, no hyphen first or last",
+    ),
+    "url": (_is_url, EXPECTED_URL),
+    "fps": (_is_rate, "frames per second, 0.01 to 120, or 0 for the camera's own rate"),
+    "width": (lambda value: _is_integer(value, 0, 7680), "pixels, 0 to 7680, 0 for the camera's own"),
+    "crop": (_is_box_or_none, EXPECTED_BOX),
+    "rotate": (lambda value: _number(value) in (0, 90, 180, 270), "0, 90, 180 or 270"),
+    "grayscale": (_is_bool, "true or false"),
+    "privacy_masks": (_are_boxes, "a list of " + EXPECTED_BOX),
+    "jpeg_quality": (lambda value: _is_integer(value, 1, 100), "1 to 100"),
+}
+REQUIRED = ("id", "url")
+
+
+def _camera_problems(where, camera):
+    if not isinstance(camera, dict):
+        return [f"{where} is {camera!r}; expected a mapping with id and url"]
+    problems = [
+        f"{where} has the unknown option {option!r}; expected any of {', '.join(CHECKS)}"
+        for option in camera
+        if option not in CHECKS
+    ]
+    problems += [
+        f"{where}.{option} is not set; expected {CHECKS[option][1]}" for option in REQUIRED if option not in camera
+    ]
+    for option, (good, expected) in CHECKS.items():
+        if option in camera and not good(camera[option]):
+            value = camera[option]
+            if option == "url" and isinstance(value, str):
+                value = _shown_url(value)
+            problems.append(f"{where}.{option} is {value!r}; expected {expected}")
+    return problems
+
+
+def camera_problems(cameras, variable="cameras"):
+    """Return every problem of the list, one message each."""
+    if not isinstance(variable, str):
+        raise AnsibleFilterError("camera_problems: variable must be a name")
+    if not isinstance(cameras, (list, tuple)):
+        return [f"{variable} is {cameras!r}; expected a list of mappings, each with id and url"]
+    if not cameras:
+        return [f"{variable} is empty; expected at least one camera with id and url"]
+    problems = []
+    first = {}
+    for number, camera in enumerate(cameras):
+        where = f"{variable}[{number}]"
+        problems += _camera_problems(where, camera)
+        if not isinstance(camera, dict) or not isinstance(camera.get("id"), str):
+            continue
+        known = first.setdefault(camera["id"], where)
+        if known != where:
+            problems.append(f"{where}.id is {camera['id']!r}, which is {known}'s; expected an id of its own")
+    return problems
+
+
+class FilterModule:
+    """The collection's filters about cameras."""
+
+    def filters(self):
+        """Name and function of each."""
+        return {"camera_problems": camera_problems}

@@ -66,7 +66,7 @@ def main() -> None:
 
 def _client(settings: Settings) -> Client:
     if settings.predict_protocol == "rest":
-        return RestClient(settings.rest_urls, 4 * settings.predict_in_flight * len(settings.models))
+        return RestClient(settings.rest_urls, 4 * settings.calls * len(settings.models))
     return GrpcClient(settings.tf_serving_grpc_target)
 
 

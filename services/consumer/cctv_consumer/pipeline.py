@@ -22,27 +22,36 @@ from cctv_common.metrics import StageMetrics
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge
 
 from cctv_consumer.backlog import Arrivals, Backlog, Waiting
+from cctv_consumer.batching import BatchSize
 from cctv_consumer.imprint import imprint
 from cctv_consumer.models import Model
 from cctv_consumer.order import Order, Ticket
-from cctv_consumer.serving import REFUSED, ModelError
+from cctv_consumer.serving import REFUSED, TIMEOUT, ModelError
 
 TICK_S = 0.01
 """How often finished frames that wait for an earlier one are looked at, while there are any."""
 IDLE_S = 0.25
+TARGET = 1 / 3
+"""Batches are made so large that they take this part of the timeout."""
+OVERDUE = 1 / 2
+"""A call that takes longer than this part of the timeout is no longer counted on."""
 
 
 class Policy(Protocol):
     """The settings that the pipeline goes by."""
 
     predict_batch_size: int
-    predict_in_flight: int
     predict_timeout_ms: int
     on_model_failure: Literal["mark", "drop"]
     frame_max_age_ms: int
     order_wait_ms: int
     imprint_threads: int
     jpeg_quality: int
+
+    @property
+    def calls(self) -> int:
+        """How many Predict calls may be under way at once."""
+        ...
 
 
 @dataclasses.dataclass(slots=True)
@@ -103,8 +112,7 @@ class Pipeline:
         self._calls: dict[_Batch, None] = {}
         self._working = 0  # frames between their dispatch and their end
         self._imprinting = 0
-        self._frame_s = 0.0  # what a frame costs in a batch, lately
-        self._batch_s = 0.0  # what a batch takes, lately
+        self._size = BatchSize(policy.predict_batch_size, policy.predict_timeout_ms / 1000 * TARGET)
         self._pool = ThreadPoolExecutor(policy.imprint_threads, thread_name_prefix="imprint")
         Gauge("cctv_backlog_frames", "Frames that wait for a model", registry=registry).set_function(
             lambda: len(self._backlog)
@@ -155,12 +163,12 @@ class Pipeline:
     def _slots(self) -> int:
         """Calls that may be added.
 
-        A call that takes far longer than usual waits for a replica that hangs: it does not count, so that the others
+        A call that is overdue waits for a replica that hangs: it does not count, so that the others
         are kept busy, up to a limit.
         """
-        overdue = time.monotonic() - max(0.1, 3 * self._batch_s)
+        overdue = time.monotonic() - self._policy.predict_timeout_ms / 1000 * OVERDUE
         lively = sum(batch.began > overdue for batch in self._calls)
-        limit = self._policy.predict_in_flight
+        limit = self._policy.calls
         return min(limit - lively, 4 * limit - len(self._calls))
 
     def _may_dispatch(self) -> bool:
@@ -168,12 +176,7 @@ class Pipeline:
         return len(self._backlog) > 0 and self._slots() > 0 and self._imprinting <= self._policy.predict_batch_size
 
     def _next_batch(self) -> _Batch | None:
-        waiting = len(self._backlog)
-        # Waiting frames are shared out between the free calls: two replicas take one frame each, not one of them both.
-        limit = min(self._policy.predict_batch_size, -(-waiting // self._slots()))
-        if self._frame_s:  # a batch must not take so long that its frames are stale when it is done
-            limit = min(limit, max(1, int(self._policy.frame_max_age_ms / 2000 / self._frame_s)))
-        taken = self._backlog.take(limit, self._now_ms())
+        taken = self._backlog.take(self._size.limit(len(self._backlog), self._slots()), self._now_ms())
         if not taken:
             return None
         now = time.monotonic()
@@ -232,9 +235,11 @@ class Pipeline:
         now = time.monotonic()
         with self._changed:
             del self._calls[batch]
-            if not any(p.error for item in batch.items for p in item.predictions):
-                self._batch_s = _smooth(self._batch_s, now - batch.began)
-                self._frame_s = _smooth(self._frame_s, (now - batch.began) / len(batch.items))
+            errors = {p.error for item in batch.items for p in item.predictions} - {""}
+            if TIMEOUT in errors and now - batch.began > TARGET * self._policy.predict_timeout_ms / 1000:
+                self._size.given_up(len(batch.items), now - batch.began)
+            elif not errors:
+                self._size.answered(len(batch.items), now - batch.began)
             self._imprinting += len(batch.items)
             self._changed.notify_all()
         for item in batch.items:
@@ -296,14 +301,10 @@ class Pipeline:
         )
 
     def _late(self, item: _Item) -> None:
-        self._metrics.dropped(item.frame.camera, "superseded")
+        self._metrics.dropped(item.frame.camera, "overtaken")
 
     def _stale(self, frame: Frame) -> bool:
         if frame.age_ms(self._now_ms()) <= self._policy.frame_max_age_ms:
             return False
         self._metrics.dropped(frame.camera, "stale")
         return True
-
-
-def _smooth(old: float, new: float) -> float:
-    return new if not old else 0.8 * old + 0.2 * new

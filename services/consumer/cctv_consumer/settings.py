@@ -14,6 +14,10 @@ from pydantic_settings import NoDecode
 from cctv_consumer.handlers import HANDLERS
 
 
+NAMED_REPLICAS = 2
+"""How many replicas are taken to be behind one name."""
+
+
 class ModelSettings(BaseModel):
     """One model that every frame is shown to."""
 
@@ -46,7 +50,7 @@ class Settings(ServiceSettings, KafkaSettings):
     tf_serving_rest_urls: str = Field("http://127.0.0.1:8501", description="comma-separated base URLs")
     predict_batch_size: int = Field(8, ge=1, le=256, description="most frames in one Predict call")
     predict_in_flight: int = Field(
-        2, ge=1, le=64, description="Predict calls under way at once: as many as there are replicas"
+        0, ge=0, le=64, description="Predict calls under way at once; 0: one per replica, two behind a name for all"
     )
     predict_timeout_ms: int = Field(500, ge=10, le=60000, description="how long a model may take for a batch")
     on_model_failure: Literal["mark", "drop"] = Field(
@@ -55,7 +59,7 @@ class Settings(ServiceSettings, KafkaSettings):
     frame_max_age_ms: int = Field(1000, ge=50, description="older frames are dropped")
     frame_max_pixels: int = Field(MAX_PIXELS, ge=64 * 64, description="larger frames are taken for bombs")
     order_wait_ms: int = Field(
-        50, ge=0, le=5000, description="how long a finished frame waits for an earlier one of its camera"
+        150, ge=0, le=5000, description="how long a finished frame waits for an earlier one of its camera"
     )
     imprint_threads: int = Field(2, ge=1, le=64)
     jpeg_quality: int = Field(80, ge=1, le=100)
@@ -93,6 +97,17 @@ class Settings(ServiceSettings, KafkaSettings):
     def rest_urls(self) -> list[str]:
         """The base URLs, without trailing slashes."""
         return [url.strip().rstrip("/") for url in self.tf_serving_rest_urls.split(",") if url.strip()]
+
+    @property
+    def calls(self) -> int:
+        """How many Predict calls may be under way at once."""
+        if self.predict_in_flight:
+            return self.predict_in_flight
+        if self.predict_protocol == "rest":
+            return len(self.rest_urls)
+        if self.tf_serving_grpc_target.startswith(("ipv4:", "ipv6:")):
+            return self.tf_serving_grpc_target.count(",") + 1
+        return NAMED_REPLICAS
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,0 +1,111 @@
+"""Pacing on a clock that the tests turn."""
+
+from __future__ import annotations
+
+import pytest
+from cctv_producer.pacing import Backoff, Pacer, Timetable
+
+
+class FakeTime:
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.pauses: list[float] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+def picked(pacer: Pacer, times: list[float]) -> list[float]:
+    return [time for time in times if pacer.wants(time)]
+
+
+@pytest.mark.parametrize("camera_fps", [10.5, 15, 24.7, 25, 29.97, 60])
+def test_faster_camera_is_thinned_out_to_the_wanted_rate_without_drift(camera_fps: float) -> None:
+    times = [500 + number / camera_fps for number in range(int(600 * camera_fps))]
+    chosen = picked(Pacer(10), times)
+    assert len(chosen) == pytest.approx(6000, abs=1)
+    assert all(abs(time - 500 - number / 10) <= 0.05 + 1e-6 for number, time in enumerate(chosen))
+
+
+def test_camera_of_just_the_wanted_rate_loses_nothing_to_jitter() -> None:
+    jitter = [0.0, 0.03, -0.03, 0.01, -0.02]
+    times = [number / 10 + jitter[number % 5] for number in range(1000)]
+    assert picked(Pacer(10), times) == times
+
+
+@pytest.mark.parametrize("camera_fps", [1, 8, 9.99])
+def test_slower_camera_gives_all_it_has(camera_fps: float) -> None:
+    times = [number / camera_fps for number in range(1000)]
+    assert picked(Pacer(10), times) == times
+
+
+def test_camera_that_drifts_against_the_clock_loses_only_what_is_too_much() -> None:
+    times = [number / 10.001 for number in range(100_000)]
+    assert len(picked(Pacer(10), times)) == pytest.approx(99_990, abs=2)
+
+
+def test_frames_after_a_gap_come_no_faster_than_wanted() -> None:
+    pacer = Pacer(10)
+    assert pacer.wants(0)
+    burst = [60 + number / 100 for number in range(100)]
+    assert len(picked(pacer, burst)) == pytest.approx(10, abs=1)
+
+
+def test_rate_0_takes_every_frame() -> None:
+    times = [0.0, 0.0, 0.001, 7.0, 7.0]
+    assert picked(Pacer(0), times) == times
+
+
+def test_timetable_keeps_time_however_long_the_work_between_takes() -> None:
+    time = FakeTime()
+    timetable = Timetable(time.pause, time.clock)
+    arrivals = []
+    for number in range(1000):
+        timetable.wait(number / 25)
+        arrivals.append(time.now)
+        time.now += 0.035 if number % 3 else 0.0
+    assert arrivals == pytest.approx([1000 + number / 25 for number in range(1000)])
+
+
+def test_timetable_catches_up_a_little_lateness() -> None:
+    time = FakeTime()
+    timetable = Timetable(time.pause, time.clock)
+    timetable.wait(0)
+    time.now += 0.1
+    timetable.wait(0.04)
+    timetable.wait(0.08)
+    assert time.pauses == []
+    timetable.wait(0.12)
+    assert time.now == pytest.approx(1000.12)
+
+
+def test_timetable_does_not_rush_after_a_long_stop() -> None:
+    time = FakeTime()
+    timetable = Timetable(time.pause, time.clock)
+    timetable.wait(0)
+    time.now += 60
+    timetable.wait(0.04)
+    timetable.wait(0.08)
+    assert time.now == pytest.approx(1060.04)
+
+
+def test_backoff_doubles_its_ceiling_up_to_the_most_and_starts_anew() -> None:
+    backoff = Backoff(0.5, 10, uniform=lambda least, most: most)
+    assert [backoff.next() for _ in range(7)] == [0.5, 1, 2, 4, 8, 10, 10]
+    backoff.reset()
+    assert backoff.next() == 0.5
+
+
+def test_backoff_has_full_jitter() -> None:
+    backoff = Backoff(10, 10)
+    waits = [backoff.next() for _ in range(1000)]
+    assert all(0 <= wait <= 10 for wait in waits)
+    assert min(waits) < 1 and max(waits) > 9
+
+
+def test_backoff_may_be_shorter_than_its_first_wait() -> None:
+    assert Backoff(0.5, 0.1, uniform=lambda least, most: most).next() == 0.1

@@ -21,16 +21,15 @@ EXPECTED_BOX = "[x, y, width, height] in fractions 0..1 of the picture, within i
 
 
 def _shown_url(url):
-    """The URL without what may be secret in it: only a camera on the network has a password."""
+    """The URL without what may be secret in it: a camera on the network has a password, and it may stand anywhere."""
     scheme, separator, _dummy = url.partition("://")
-    if scheme.lower() in ("file", "") or not separator:
-        return url if url.startswith(("file:", "sample:")) or "@" not in url else "(hidden)"
+    if url.startswith(("file:", "sample:")) or not (separator or "@" in url or "?" in url):
+        return url
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
+        host = urlsplit(url).hostname or ""
     except ValueError:
-        return f"{scheme}://..."
-    return f"{scheme}://{host}{f':{port}' if port else ''}{'/...' if parts.path or parts.query else ''}"
+        host = ""
+    return "%s://%s/..." % (scheme, host) if separator else "(hidden)"
 
 
 def _is_url(url):

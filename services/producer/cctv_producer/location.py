@@ -94,7 +94,9 @@ def _file(url: str) -> Location:
 def _stream(scheme: str, url: str) -> Location:
     parts = urlsplit(url)
     try:
-        port = parts.port or STREAM_PORTS[scheme]
+        port = STREAM_PORTS[scheme] if parts.port is None else parts.port
+        if port == 0:
+            raise ValueError
     except ValueError:
         raise ValueError(f"the port of {scheme}://{parts.hostname} is no port; expected 1 to 65535") from None
     if not parts.hostname:

@@ -46,8 +46,8 @@ class Pod:
 class Store:
     """All manifests that were applied: what an API server would hold.
 
-    ``components``: name -> {"manifests": [...], "environment": what its images would set}. ``lenient``: objects that a manifest refers to may be missing, as in check mode, where the role that makes them
-    has not made them.
+    ``components``: name -> {"manifests": [...], "environment": what its images would set, ...}. ``lenient``: objects
+    that a manifest refers to may be missing, as in check mode, where the role that makes them has not made them.
     """
 
     def __init__(self, components, network, addresses=None, lenient=False):

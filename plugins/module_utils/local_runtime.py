@@ -3,7 +3,7 @@
 """Makes the machine's processes what the applied manifests say. The folder of state holds
 
 ==================  =============================================================================
-store.json          every applied manifest and the environment, by component, and the addresses that were given out
+store.json          by component, its manifests, environment and launcher; and the addresses that were given out
 processes/N.conf    the supervisor's configuration of process N
 pods/N/DIGEST/      what process N reads: pod.json and its volumes; a new digest is a new process
 probes.json         what the prober watches; status.json is its answer
@@ -56,10 +56,9 @@ def program(name, argv, log, grace):
 class Runtime:
     """The local runtime of one state folder; ``network`` is by default what the last run gave."""
 
-    def __init__(self, state, data="", network="", launcher=""):
+    def __init__(self, state, data="", network=""):
         self.state = state
         self.data = data
-        self.launcher = launcher
         self.supervisor = Supervisor(state)
         stored = self._load()
         self.components = stored["components"]
@@ -98,9 +97,9 @@ class Runtime:
                 found[name[: -len(".conf")]] = file.read()
         return found
 
-    def configuration(self, pod):
+    def configuration(self, pod, launcher):
         """Return the supervisor's configuration of a pod's process."""
-        argv = [self.launcher, self._path("pods", pod.name, pod.digest, "pod.json")]
+        argv = [launcher, self._path("pods", pod.name, pod.digest, "pod.json")]
         return program(pod.name, argv, self.supervisor.log_of(pod.name), pod.grace)
 
 
@@ -112,7 +111,10 @@ class Plan:
         self.components = components
         self.addresses = addresses
         self.pods = pods
-        self._wanted = {name: runtime.configuration(pod) for name, pod in pods.items()}
+        # A component keeps the launcher that it was applied with, so that a new one moves only what is applied anew.
+        self._wanted = {
+            name: runtime.configuration(pod, components[pod.component]["launcher"]) for name, pod in pods.items()
+        }
         self._there = runtime.configured()
         self.restarted = sorted(n for n in self._wanted if n in self._there and self._there[n] != self._wanted[n])
         self.added = sorted(set(self._wanted) - set(self._there))

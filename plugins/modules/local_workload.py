@@ -36,9 +36,8 @@ options:
     type: path
     required: true
   launcher:
-    description: The program C(cctv-local-exec).
+    description: The program C(cctv-local-exec) that starts the component's processes.
     type: path
-    required: true
   environment:
     description: Environment that the component's processes start from, as an image's would be.
     type: dict
@@ -117,21 +116,21 @@ def main():
             "only": {"type": "list", "elements": "str"},
             "state_dir": {"type": "path", "required": True},
             "data_dir": {"type": "path", "required": True},
-            "launcher": {"type": "path", "required": True},
+            "launcher": {"type": "path"},
             "environment": {"type": "dict", "default": {}},
             "network": {"default": "127.0"},
             "wait_timeout": {"type": "int", "default": 120},
         },
-        required_together=[("component", "manifests")],
+        required_together=[("component", "manifests", "launcher")],
         required_one_of=[("component", "only")],
         mutually_exclusive=[("component", "only")],
         supports_check_mode=True,
     )
     params = module.params
-    runtime = Runtime(params["state_dir"], params["data_dir"], params["network"], params["launcher"])
+    runtime = Runtime(params["state_dir"], params["data_dir"], params["network"])
     components = dict(runtime.components)
     if params["component"]:
-        components[params["component"]] = {"manifests": params["manifests"], "environment": params["environment"]}
+        components[params["component"]] = {key: params[key] for key in ("manifests", "environment", "launcher")}
     else:
         components = {name: applied for name, applied in components.items() if name in params["only"]}
     try:

@@ -246,6 +246,6 @@ def test_pruning_leaves_the_named_components(machine: Machine) -> None:
     machine.supervisor()
     machine.apply(settings("a"), machine.app("a", reads="a"), component="a")
     machine.apply(settings("b"), machine.app("b", reads="b"), component="b")
-    done = machine.call("local_workload", only=["a"], launcher=machine.launcher, **machine.dirs)
+    done = machine.call("local_workload", only=["a"], **machine.dirs)
     assert done["removed"] == ["b-0"]
     assert list(machine.pods()) == ["a-0"]

@@ -55,14 +55,15 @@ def explain(settings: type[BaseSettings], error: ValidationError) -> list[str]:
         field = settings.model_fields.get(name)
         secret = field is not None and SecretStr in (field.annotation, *getattr(field.annotation, "__args__", ()))
         meaning = f" ({field.description})" if field is not None and field.description else ""
-        if problem["type"] == "missing":
+        if problem["type"] == "missing" and len(problem["loc"]) == 1:
             lines.append(f"{name.upper()} is not set; expected{meaning or ' a value'}")
         elif not name:
             lines.append(str(problem["msg"]).removeprefix("Value error, "))
         else:
             value = "(secret)" if secret else repr(problem["input"])
             expected = str(problem["msg"]).removeprefix("Value error, ")
-            lines.append(f"{name.upper()}={value}: {expected[:1].lower()}{expected[1:]}{meaning}")
+            inside = "".join(f"[{step!r}]" for step in problem["loc"][1:])
+            lines.append(f"{name.upper()}{inside}={value}: {expected[:1].lower()}{expected[1:]}{meaning}")
     return lines
 
 

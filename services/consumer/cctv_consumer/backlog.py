@@ -100,24 +100,32 @@ class Backlog:
             else:
                 del self._cameras[camera]
 
-    def take(self, limit: int, now_ms: float) -> list[Waiting]:
-        """Take up to ``limit`` frames: every camera's newest first, then the next newest, as long as there is room.
+    def take(self, limit: int, room: int, now_ms: float) -> list[Waiting]:
+        """Take up to ``limit`` of the ``room`` frames that all free calls have place for together.
 
-        Returned in each camera's order. Frames older than the ones taken would come too late, and are given up.
+        Place is given to every camera's newest frame first, then to the next newest; what is older than a camera's
+        frames that have a place would come too late, and is given up. Of those that have one the oldest are taken, and
+        returned in each camera's order.
         """
         self.expire(now_ms)
-        counts = dict.fromkeys(list(self._cameras)[:limit], 0)
-        room = min(limit, self._count)
+        counts = dict.fromkeys(list(self._cameras)[:room], 0)
+        room = min(room, self._count)
         while room:
-            for camera in counts:
-                if room and counts[camera] < len(self._cameras[camera]):
+            for camera, count in counts.items():
+                if room and count < len(self._cameras[camera]):
                     counts[camera] += 1
                     room -= 1
-        taken: list[Waiting] = []
         for camera, count in counts.items():
-            queue = self._cameras.pop(camera)  # its next frame puts it at the end again
-            self._count -= len(queue)
-            if len(queue) > count:
-                self._drop(camera, "superseded", len(queue) - count)
-            taken.extend(list(queue)[-count:])
+            queue = self._cameras[camera]
+            if late := len(queue) - count:
+                self._cameras[camera] = deque(list(queue)[late:])
+                self._count -= late
+                self._drop(camera, "superseded", late)
+        taken: list[Waiting] = []
+        while counts and len(taken) < limit:
+            for camera in list(counts)[: limit - len(taken)]:
+                taken.append(self._cameras[camera].popleft())
+                if not self._cameras[camera]:
+                    del self._cameras[camera], counts[camera]  # its next frame puts it at the end again
+        self._count -= len(taken)
         return taken

@@ -27,10 +27,7 @@ class BatchSize:
         """A call was not answered in time."""
         self._frame_s = max(self._frame_s, seconds / frames)
 
-    def limit(self, waiting: int, free_calls: int) -> int:
-        """Frames for the next call, when ``free_calls`` may be made for ``waiting`` frames; at least one.
-
-        Few frames are shared out between the free calls: two replicas take one frame each, not one of them both.
-        """
-        affordable = int(self._target_s / self._frame_s) if self._frame_s else self._largest
-        return max(1, min(self._largest, affordable, -(-waiting // max(1, free_calls))))
+    @property
+    def now(self) -> int:
+        """Frames that a call may have now; at least one."""
+        return max(1, min(self._largest, int(self._target_s / self._frame_s) if self._frame_s else self._largest))

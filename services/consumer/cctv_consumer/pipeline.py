@@ -176,7 +176,11 @@ class Pipeline:
         return len(self._backlog) > 0 and self._slots() > 0 and self._imprinting <= self._policy.predict_batch_size
 
     def _next_batch(self) -> _Batch | None:
-        taken = self._backlog.take(self._size.limit(len(self._backlog), self._slots()), self._now_ms())
+        free = self._slots()
+        room = free * self._size.now
+        # Few frames are shared out between the free calls: two replicas take one frame each, not one of them both.
+        share = -(-min(room, len(self._backlog)) // free)
+        taken = self._backlog.take(share, room, self._now_ms())
         if not taken:
             return None
         now = time.monotonic()

@@ -13,7 +13,6 @@ from pydantic_settings import NoDecode
 
 from cctv_consumer.handlers import HANDLERS
 
-
 NAMED_REPLICAS = 2
 """How many replicas are taken to be behind one name."""
 
@@ -32,7 +31,7 @@ class ModelSettings(BaseModel):
     @classmethod
     def _known(cls, value: str, info: Any) -> str:
         handler = value or str(info.data.get("name", ""))
-        if handler not in HANDLERS:
+        if handler and handler not in HANDLERS:
             raise ValueError(f"there is no handler {handler!r}, only {', '.join(sorted(HANDLERS))}")
         return handler
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,7 +41,8 @@ class Sanity:
             self._process = subprocess.Popen(
                 ["nice", "ansible-test", "sanity", "--venv", "--color", "no", "--requirements"],
                 cwd=self._copy,
-                env=os.environ | {"HOME": str(home)},
+                # Of the Pythons on PATH only the one that tests, and Debian's: shims answer to names and then fail.
+                env=os.environ | {"HOME": str(home), "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

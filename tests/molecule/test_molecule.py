@@ -1,4 +1,4 @@
-"""The whole pipeline, from nothing to nothing, as an unprivileged user: in a checkout, and installed from the tarball."""
+"""The whole pipeline, from nothing to nothing, as an unprivileged user: checked out, and installed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """look.py URL SCREENSHOT CAMERA,...: looks at the live page as a person does.
 
-Ends with an error when a tile shows no moving picture. The cameras must have one named photos: among its photos is one of a cup of coffee, and the model is to say so.
+Ends with an error when a tile shows no moving picture. One of the cameras must be named photos: among its photos is one
+of a cup of coffee, and the model is to say so.
 """
 
 from __future__ import annotations

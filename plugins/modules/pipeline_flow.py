@@ -16,13 +16,8 @@ options:
     description: The video service.
     type: str
     required: true
-  cameras:
-    description: Ids of the cameras that must flow.
-    type: list
-    elements: str
-    required: true
   pods:
-    description: What runs, as M(cctv.pipeline.local_workload_info) lists it.
+    description: What runs, as M(cctv.pipeline.local_workload_info) lists it. Every camera that a producer runs for must flow.
     type: list
     elements: dict
     required: true
@@ -40,7 +35,6 @@ EXAMPLES = r"""
 - name: Does it flow?
   cctv.pipeline.pipeline_flow:
     url: http://127.0.0.1:30163
-    cameras: [gate, yard]
     pods: "{{ running.pods }}"
 """
 
@@ -75,6 +69,7 @@ COLUMNS = (
 SAMPLE = re.compile(r"^(\w+)\{([^}]*)\} ([0-9.eE+-]+)$", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 OBSERVED_S = 2
+CAMERA = "cctv.pipeline/camera"
 
 
 def get(url):
@@ -167,9 +162,7 @@ class Stage:
 def silent_hop(camera, pods):
     """Return a sentence that names the first hop on which the camera's frames are lost, and the log to read."""
     of = {
-        "producer": [
-            p for p in pods if p["component"] == "producer" and p["labels"].get("cctv.pipeline/camera") == camera
-        ],
+        "producer": [p for p in pods if p["component"] == "producer" and p["labels"].get(CAMERA) == camera],
         "consumer": [p for p in pods if p["component"] == "consumer"],
         "video": [p for p in pods if p["component"] == "video"],
     }
@@ -213,13 +206,15 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "url": {"required": True},
-            "cameras": {"type": "list", "elements": "str", "required": True},
             "pods": {"type": "list", "elements": "dict", "required": True},
             "wait_timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )
-    wanted, url = module.params["cameras"], module.params["url"].rstrip("/")
+    pods, url = module.params["pods"], module.params["url"].rstrip("/")
+    wanted = sorted({pod["labels"][CAMERA] for pod in pods if CAMERA in pod["labels"]})
+    if not wanted:
+        module.fail_json(msg="no producer runs, so there is nothing to wait for")
     end = time.monotonic() + module.params["wait_timeout"]
     said, problem = {}, ""
     while True:
@@ -232,7 +227,6 @@ def main():
         if not missing and not problem:
             break
         if time.monotonic() > end:
-            pods = module.params["pods"]
             lines = ["%s: %s" % (camera, silent_hop(camera, pods)) for camera in missing]
             module.fail_json(
                 msg="after %d s, no predicted frames of %d of %d cameras:\n%s"

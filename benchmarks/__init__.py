@@ -1,0 +1,1 @@
+"""What the project's claims of speed are measured with."""

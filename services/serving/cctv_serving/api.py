@@ -11,7 +11,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from cctv_serving.model import Model
+from cctv_serving.model import Model, asked_version
 from cctv_serving.status import ServingError, invalid
 
 _AVAILABLE = get_model_status_pb2.ModelVersionStatus.AVAILABLE
@@ -20,11 +20,9 @@ _METHODS = {"classify": "classification", "regress": "regression"}
 
 def model_status(model: Model, spec: model_pb2.ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
     """The state of the version that is served: a server that answers has loaded it."""
-    versioned = spec.WhichOneof("version_choice") == "version"
-    if versioned and (spec.name, spec.version.value) != (model.name, model.version):
-        raise ServingError(
-            grpc.StatusCode.NOT_FOUND, f"Could not find version {spec.version.value} of model {spec.name}"
-        )
+    version = asked_version(spec)
+    if version is not None and (spec.name, version) != (model.name, model.version):
+        raise ServingError(grpc.StatusCode.NOT_FOUND, f"Could not find version {version} of model {spec.name}")
     if spec.name != model.name:
         raise ServingError(grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {spec.name}")
     response = get_model_status_pb2.GetModelStatusResponse()

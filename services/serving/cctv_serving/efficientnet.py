@@ -103,6 +103,7 @@ class EfficientNetLite0:
         self._classes = weights["_fc.weight"].T.copy(), weights["_fc.bias"]
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """Add the network to the graph that is being traced."""
         x = tf.nn.relu6(self._stem(images, 2))
         for block in self._blocks:
             x = block(x)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import grpc
 from cctv_common.log import Log
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -24,8 +24,6 @@ from cctv_serving.status import ServingError, invalid
 
 _SPARE_THREADS = 4
 """For status requests, which are never made to wait behind predictions."""
-
-M = TypeVar("M", bound=Message)
 
 
 class _Context(Protocol):
@@ -101,17 +99,17 @@ class Services:
             response.model_spec.signature_name = message.model_spec.signature_name or DEFAULT_SIGNATURE
             for alias, array in outputs.items():
                 tensors.to_proto(array, response.outputs[alias], self._as_content)
-            return response.SerializeToString()
+            return _bytes(response)
 
     def _metadata(self, request: bytes, _: _Context) -> bytes:
         message = _parse(get_model_metadata_pb2.GetModelMetadataRequest, request)
-        return api.model_metadata(self._model, message).SerializeToString()
+        return _bytes(api.model_metadata(self._model, message))
 
     def _status(self, request: bytes, _: _Context) -> bytes:
         message = _parse(get_model_status_pb2.GetModelStatusRequest, request)
         if not message.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
-        return api.model_status(self._model, message.model_spec).SerializeToString()
+        return _bytes(api.model_status(self._model, message.model_spec))
 
     def _classify(self, request: bytes, _: _Context) -> bytes:
         raise api.refuse(self._model, "classify", _parse(classification_pb2.ClassificationRequest, request))
@@ -123,11 +121,16 @@ class Services:
         raise ServingError(grpc.StatusCode.UNIMPLEMENTED, "Not implemented by this server")
 
 
-def _parse(kind: type[M], content: bytes) -> M:
+def _parse(kind: Any, content: bytes) -> Any:
     try:
         return kind.FromString(content)
     except DecodeError:
         raise ServingError(grpc.StatusCode.INTERNAL, f"Error parsing the request as a {kind.__name__}") from None
+
+
+def _bytes(message: Any) -> bytes:
+    content: bytes = message.SerializeToString()
+    return content
 
 
 def make_server(

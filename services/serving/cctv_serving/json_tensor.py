@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import grpc
 import numpy as np
 import numpy.typing as npt
 import orjson
@@ -274,16 +275,13 @@ class _Builder:
             if isinstance(value, int) and not isinstance(value, bool) and low <= value < high:
                 return value
         else:
-            raise _unimplemented(f"Conversion of JSON Value: {debug(value)} to type: {type_name(self.dtype)}")
+            raise ServingError(
+                grpc.StatusCode.UNIMPLEMENTED,
+                f"Conversion of JSON Value: {debug(value)} to type: {type_name(self.dtype)}",
+            )
         raise invalid(
             f"JSON Value: {debug(value)} Type: {_json_type(value)} is not of expected type: {type_name(self.dtype)}"
         )
-
-
-def _unimplemented(message: str) -> ServingError:
-    import grpc
-
-    return ServingError(grpc.StatusCode.UNIMPLEMENTED, message)
 
 
 def _shape(value: Any) -> tuple[int, ...]:
@@ -335,7 +333,8 @@ def _json_type(value: Any) -> str:
         return "Null"
     if isinstance(value, bool):
         return str(value)
-    return {dict: "Object", list: "Array", str: "String"}.get(type(value), "Number")
+    kinds: dict[type, str] = {dict: "Object", list: "Array", str: "String"}
+    return kinds.get(type(value), "Number")
 
 
 def debug(value: Any) -> str:

@@ -83,13 +83,13 @@ class Model:
 
     def resolve(self, spec: model_pb2.ModelSpec) -> None:
         """Raise ServingError unless this is the model that ``spec`` names."""
-        choice = spec.WhichOneof("version_choice")
-        if choice == "version_label":
+        if spec.WhichOneof("version_choice") == "version_label":
             raise invalid("Unrecognized servable version label: ", spec.version_label)
         if not spec.name:
             raise invalid("ModelSpec has no name specified.")
-        if spec.name != self.name or (choice == "version" and spec.version.value != self.version):
-            wanted = f"Specific({spec.name}, {spec.version.value})" if choice == "version" else f"Latest({spec.name})"
+        version = asked_version(spec)
+        if spec.name != self.name or version not in (None, self.version):
+            wanted = f"Latest({spec.name})" if version is None else f"Specific({spec.name}, {version})"
             raise ServingError(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {wanted}")
 
     def inputs_of(self, signature_name: str) -> dict[str, str]:
@@ -186,6 +186,14 @@ class Model:
             except tf.errors.OpError as error:
                 raise ServingError(code_of(error.error_code), error.message) from None
         return call
+
+
+def asked_version(spec: model_pb2.ModelSpec) -> int | None:
+    """The version that a request is about, None for the newest.
+
+    OpenVINO's client, made for TensorFlow Serving's interface, always sends one, and 0 for the newest.
+    """
+    return spec.version.value or None if spec.WhichOneof("version_choice") == "version" else None
 
 
 def _version_folder(base_path: Path, version: int) -> Path:

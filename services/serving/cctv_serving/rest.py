@@ -13,8 +13,8 @@ from urllib.parse import unquote_to_bytes
 import grpc
 import orjson
 from cctv_common.log import Log
-from google.protobuf import json_format
-from google.protobuf.message import Message
+from google.protobuf import json_format  # type: ignore[import-untyped]
+from google.protobuf.message import Message  # type: ignore[import-untyped]
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -99,6 +99,8 @@ class RestApi:
         except ClientDisconnect:
             self._engine.metrics.requests.labels("rest", method, "CANCELLED").inc()
             return
+        except asyncio.CancelledError:  # it has not ended within the time for stopping
+            status, body, code = 503, _error("The server is stopping"), "UNAVAILABLE"
         except Exception:
             self._log.exception("a request failed", api="rest", method=method)
             status, body, code = 500, _error("Internal error; the server's log has more"), "INTERNAL"
@@ -134,29 +136,26 @@ class RestApi:
         return b"".join(chunks)
 
     async def _post(self, method: str, spec: model_pb2.ModelSpec, body: bytes, request: Request) -> bytes:
-        deadline = time.monotonic() + self._timeout_s
-        work: Callable[[], bytes]
-        gone = asyncio.Event()
         if method == "predict":
+            deadline = time.monotonic() + self._timeout_s
             # Taken in here and not in a worker, so that a full house says so at once.
             with self._engine.admitted("rest"):
-                return await self._in_worker(lambda: self._predict(spec, body, deadline, lambda: not gone.is_set()))
-
-        def refuse() -> bytes:
-            kind: Any = {
-                "classify": classification_pb2.ClassificationRequest,
-                "regress": regression_pb2.RegressionRequest,
-            }[method]
-            document = json_tensor.parse_object(body)
-            if isinstance(document.get("signature_name"), str):
-                spec.signature_name = document["signature_name"]
-            raise api.refuse(self._model, method, kind(model_spec=spec))
-
-        work = refuse
-        return await self._in_worker(work)
+                gone = asyncio.ensure_future(request.receive())  # after the body there is only "disconnected" to come
+                try:
+                    return await self._in_worker(lambda: self._predict(spec, body, deadline, lambda: not gone.done()))
+                finally:
+                    gone.cancel()
+        return await self._in_worker(lambda: self._refuse(method, spec, body))
 
     async def _in_worker(self, work: Callable[[], bytes]) -> bytes:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work)
+
+    def _refuse(self, method: str, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
+        signature = json_tensor.parse_object(body).get("signature_name")
+        if isinstance(signature, str):
+            spec.signature_name = signature
+        kind = classification_pb2.ClassificationRequest if method == "classify" else regression_pb2.RegressionRequest
+        raise api.refuse(self._model, method, kind(model_spec=spec))
 
     def _predict(self, spec: model_pb2.ModelSpec, body: bytes, deadline: float, wanted: Callable[[], bool]) -> bytes:
         def inputs_of(signature_name: str) -> dict[str, str]:

@@ -34,7 +34,7 @@ _FIELDS = {
 def numpy_name(data_type: int) -> str:
     """NumPy's name of TensorFlow's type, "object" for strings, "" for what NumPy has no type for."""
     try:
-        return np.dtype(tf.as_dtype(data_type).as_numpy_dtype).name
+        return str(np.dtype(tf.as_dtype(data_type).as_numpy_dtype).name)
     except (TypeError, KeyError):
         return ""
 
@@ -65,12 +65,12 @@ def from_proto(proto: tensor_pb2.TensorProto) -> Array:
         if proto.tensor_content:
             raise ValueError("has strings in a form that is not read")
         array = np.full(count, b"", dtype=object)
-        array[: len(values)] = values
     else:
         array = np.zeros(count, dtype)
-        # Through 64 bits, as int_val may hold more than the type does.
-        array[: len(values)] = np.array(values, np.int64).astype(dtype) if dtype.kind == "i" else values
-    if values:
+        if _FIELDS[name] == "int_val":  # it may hold more than the type does
+            values = np.array(values, np.int64).astype(dtype)
+    array[: len(values)] = values
+    if len(values):
         array[len(values) :] = values[-1]
     return array.reshape(shape)
 

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import threading
+
+import grpc
+import numpy as np
+import pytest
+from cctv_serving.engine import Engine, Metrics
+from cctv_serving.status import ServingError
+from prometheus_client import CollectorRegistry
+
+ANSWER = {"x": np.array([1])}
+
+
+def make_engine(max_in_flight: int = 2, slots: int = 1) -> Engine:
+    return Engine(max_in_flight, slots, Metrics(CollectorRegistry()))
+
+
+def test_a_full_house_says_so_at_once_and_takes_in_again_later() -> None:
+    engine = make_engine(max_in_flight=1)
+    with engine.admitted("grpc"), pytest.raises(ServingError) as told, engine.admitted("rest"):
+        pass
+    assert told.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert told.value.http_status == 429
+    with engine.admitted("grpc"):
+        pass
+
+
+def test_one_runs_and_others_wait_their_turn_until_their_time_is_over() -> None:
+    engine = make_engine()
+    runs, may_end = threading.Event(), threading.Event()
+
+    def slow() -> dict[str, np.ndarray]:
+        runs.set()
+        may_end.wait(10)
+        return ANSWER
+
+    first = threading.Thread(target=engine.run, args=(slow, None, lambda: True))
+    first.start()
+    assert runs.wait(10)
+    with pytest.raises(ServingError) as told:
+        engine.run(lambda: ANSWER, 0.01, lambda: True)
+    assert told.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    may_end.set()
+    first.join(10)
+    assert engine.run(lambda: ANSWER, 5, lambda: True) is ANSWER
+
+
+def test_what_nobody_waits_for_is_not_run() -> None:
+    engine = make_engine()
+
+    def never() -> dict[str, np.ndarray]:
+        raise AssertionError("was run")
+
+    with pytest.raises(ServingError) as told:
+        engine.run(never, None, lambda: False)
+    assert told.value.code is grpc.StatusCode.CANCELLED
+
+
+def test_a_failing_run_gives_its_turn_back() -> None:
+    engine = make_engine(max_in_flight=1)
+
+    def fail() -> dict[str, np.ndarray]:
+        raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "no image")
+
+    for _ in range(3):
+        with pytest.raises(ServingError, match="no image"), engine.admitted("grpc"):
+            engine.run(fail, None, lambda: True)

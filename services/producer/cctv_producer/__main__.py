@@ -70,7 +70,8 @@ def run(settings: Settings, epoch: int, health: Health, log: Log, stop: threadin
         partial(connect, settings.location, fps=settings.camera_fps, timeout_ms=settings.camera_timeout_ms),
         slot,
         camera=camera,
-        pacer=Pacer(settings.camera_fps),
+        # Stills are shown at the wanted rate already.
+        pacer=Pacer(0 if settings.location.kind == "stills" else settings.camera_fps),
         backoff=Backoff(0.5, settings.camera_backoff_max_ms / 1000),
         stage=stage,
         metrics=CameraMetrics(camera),

@@ -20,7 +20,7 @@ from cctv_video.settings import Settings
 POLL_S = 0.2
 METADATA_TIMEOUT_S = 2.0
 LOOK_FOR_TOPIC_S = 0.5
-LOOK_FOR_PARTITIONS_S = 5.0
+LOOK_FOR_PARTITIONS_S = 2.0  # with the timeout above, less than the silence that is taken for hanging
 
 
 class Intake:

@@ -7,12 +7,12 @@ taken and has no effect.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
-
-from cctv_serving.model import Threads
 
 _NO_EFFECT = (
     "allow_version_labels_for_unavailable_models",
@@ -47,6 +47,14 @@ _REFUSED_TEXTS = (
     "thread_pool_factory_config_file",
 )
 _REFUSED_SWITCHES = ("enable_batching", "prefer_tflite_model", "use_alts_credentials")
+
+
+@dataclass(frozen=True)
+class Threads:
+    """TensorFlow's threads; 0 lets TensorFlow choose."""
+
+    intra_op: int = 0
+    inter_op: int = 0
 
 
 @dataclass(frozen=True)
@@ -115,9 +123,7 @@ def parse(arguments: Sequence[str] | None = None) -> Flags:
     given = parser.parse_args(arguments)
 
     if given.version:
-        import tensorflow as tf
-
-        print(f"TensorFlow ModelServer: cctv-serving\nTensorFlow Library: {tf.__version__}")
+        print(f"TensorFlow ModelServer: cctv-serving\nTensorFlow Library: {_tensorflow_version()}")
         parser.exit()
     for name in (*_REFUSED_TEXTS, *_REFUSED_SWITCHES):
         value = getattr(given, name)
@@ -166,6 +172,14 @@ def _number(top: int) -> type[int]:
             return super().__new__(cls, text)
 
     return Number
+
+
+def _tensorflow_version() -> str:
+    # The same library comes in several packages.
+    for package in ("tensorflow-cpu", "tensorflow"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(package)
+    return "none"
 
 
 def _switch(text: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,38 +16,14 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from cctv_serving import tensors
+from cctv_serving.flags import Threads
 from cctv_serving.status import ServingError, code_of, invalid
+from cctv_serving.versions import NoModel, Version
 
 Array = npt.NDArray[Any]
 DEFAULT_SIGNATURE = "serving_default"
 WARM_UP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 _MAX_WARM_UP_REQUESTS = 1000
-
-
-class NoModel(Exception):
-    """Why there is nothing to serve, in one line."""
-
-
-@dataclass(frozen=True)
-class Threads:
-    """TensorFlow's threads; 0 lets TensorFlow choose."""
-
-    intra_op: int = 0
-    inter_op: int = 0
-
-
-def newest_version(base_path: Path) -> int:
-    """The highest number among the folders of ``base_path``; raises NoModel when there is none."""
-    try:
-        versions = [int(path.name) for path in base_path.iterdir() if path.name.isdecimal() and path.is_dir()]
-    except OSError as error:
-        raise NoModel(f"{base_path} cannot be read: {error.strerror}; expected a folder of numeric versions") from None
-    if not versions:
-        raise NoModel(
-            f"No versions of servable found under base path {base_path}: "
-            "expected a folder named by a number, with a saved_model.pb in it"
-        )
-    return max(versions)
 
 
 class Model:
@@ -57,13 +32,11 @@ class Model:
     ``run`` may be called from any thread; TensorFlow releases the interpreter lock meanwhile.
     """
 
-    def __init__(
-        self, name: str, base_path: Path, threads: Threads = Threads(), tags: Sequence[str] = ("serve",)
-    ) -> None:
-        """Raise NoModel when the folder holds no SavedModel, or none that loads."""
+    def __init__(self, name: str, version: Version, threads: Threads, tags: Sequence[str] = ("serve",)) -> None:
+        """Raise NoModel when the SavedModel cannot be loaded."""
         self.name = name
-        self.version = newest_version(base_path)
-        self.folder = _version_folder(base_path, self.version)
+        self.version = version.number
+        self.folder = version.folder
         graph = tf.Graph()
         self._session = tf.compat.v1.Session(
             graph=graph,
@@ -194,11 +167,6 @@ def asked_version(spec: model_pb2.ModelSpec) -> int | None:
     OpenVINO's client, made for TensorFlow Serving's interface, always sends one, and 0 for the newest.
     """
     return spec.version.value or None if spec.WhichOneof("version_choice") == "version" else None
-
-
-def _version_folder(base_path: Path, version: int) -> Path:
-    # A folder may be called 0001: look for the name that has this value.
-    return next(path for path in base_path.iterdir() if path.name.isdecimal() and int(path.name) == version)
 
 
 def _names(names: Iterable[str]) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from cctv_serving import flags
-from cctv_serving.model import Threads
+from cctv_serving.flags import Threads
 
 PATH = "--model_base_path=/models/x"
 

@@ -12,8 +12,14 @@ Log = structlog.stdlib.BoundLogger
 
 def configure(service: str, level: str) -> Log:
     """Send structlog's events and the standard library's log records to stdout as JSON lines."""
+
+    # No context variable: threads start without those of the one that made them.
+    def name(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return {"service": service, **event}
+
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -37,5 +43,4 @@ def configure(service: str, level: str) -> Log:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    structlog.contextvars.bind_contextvars(service=service)
     return structlog.stdlib.get_logger(service)

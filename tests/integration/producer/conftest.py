@@ -107,7 +107,7 @@ class Producer:
         except OSError:
             return 0.0
         samples = itertools.chain.from_iterable(family.samples for family in families)
-        return sum(sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items())
+        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
 
     def resident_kib(self) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text()

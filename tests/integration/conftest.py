@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -15,23 +18,35 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
-LAUNCHERS = Path(__file__).parents[2] / "services" / "kafka" / "bin"
+ROOT = Path(__file__).resolve().parents[2]
+SERVICE = ROOT / "services" / "kafka"
+LAUNCHERS = SERVICE / "bin"
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 LARGEST_RECORD = MAX_FRAME_BYTES + 64 * 1024
 
 
 def jars() -> Path:
-    """The folder of Kafka's jars: CCTV_KAFKA_LIBS, or where role kafka_dist has put them for this user."""
+    """The folder of Kafka's jars: CCTV_KAFKA_LIBS, or a cache that the role's own module fills by the lock."""
     if named := os.environ.get("CCTV_KAFKA_LIBS"):
         return Path(named)
-    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    found = sorted(data.glob("cctv*/kafka/*/libs/kafka_2.13-*.jar"), key=lambda jar: jar.stat().st_mtime)
-    if not found:
-        pytest.fail("there are no Kafka jars: name their folder in CCTV_KAFKA_LIBS, or run `make up` once")
-    return found[-1].parent
+    lock = (SERVICE / "maven.lock.yml").read_text()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cctv-pipeline-tests"
+    libs = cache / "kafka" / hashlib.sha256(lock.encode()).hexdigest()[:12] / "libs"
+    if not libs.is_dir():
+        arguments = {"artifacts": yaml.safe_load(lock)["maven_artifacts"], "dest": str(libs)}
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "ansible", "adhoc", "localhost", "--inventory", "localhost,"),
+                *("--connection", "local", "--module-name", "cctv.pipeline.maven_libs", "--args", json.dumps(arguments)),
+            ],
+            env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
+            check=True,
+        )
+    return libs
 
 
 def free_port(host: str = "127.0.0.1") -> int:

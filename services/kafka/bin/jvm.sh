@@ -26,7 +26,8 @@ ordinal() {
   echo 0
 }
 
-# prepare NAME WORK_DIR LIBS METRICS_PORT LOG_LEVEL: sets java, classpath, jvm_options (words) and agent (words).
+# prepare NAME WORK_DIR LIBS METRICS_PORT LOG_LEVEL: sets java, classpath and three lists of words:
+# jvm_options, server_options (for what is no short-lived client) and agent.
 prepare() {
   umask 077
   mkdir -p "$2/tmp" || fail "cannot write to $2"
@@ -41,7 +42,8 @@ prepare() {
   fi
   [ -x "$java" ] || fail "JAVA_HOME=$JAVA_HOME: has no bin/java"
   # No perf data: it would be written to the system's temporary folder, which may be read-only.
-  jvm_options="-server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:-UsePerfData -XX:+ExitOnOutOfMemoryError
+  server_options="-server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:+ExitOnOutOfMemoryError"
+  jvm_options="-XX:-UsePerfData
     -Djava.awt.headless=true -Djava.net.preferIPv4Stack=true -Djava.io.tmpdir=$2/tmp
     -Dlog4j.configuration=file:$home/etc/log4j.properties -Dkafka.log.level=$5"
   agent=

@@ -67,13 +67,15 @@ class Stack:
         self.libs = libs
         self.folder = folder
         self.rendered = self._render()
-        manifests = {component: self.rendered[component] for component in ("zookeeper", "kafka")}
-        environment = {"KAFKA_LIBS": str(libs)}
+        applied = {
+            component: {"manifests": self.rendered[component], "environment": {"KAFKA_LIBS": str(libs)}}
+            for component in ("zookeeper", "kafka")
+        }
         self.daemons = {
             pod.name: Daemon(
                 pod.argv[0], folder / pod.name, {key: self._placed(pod.name, value) for key, value in pod.env.items()}
             )
-            for pod in Store(manifests, network, environment=environment).pods()
+            for pod in Store(applied, network).pods()
         }
         self.bootstrap_servers: str = self.rendered["bootstrap_servers"]
         self.topics: list[dict[str, Any]] = self.rendered["topics"]
@@ -108,7 +110,7 @@ class Stack:
         for daemon in self.daemons.values():
             if not daemon.alive():
                 daemon.start()
-        wait_for("usable Kafka", self.usable, 120)
+        wait_for("usable Kafka", self.usable, 60)
 
     def usable(self) -> bool:
         """Whether all brokers are registered and answer."""

@@ -110,12 +110,12 @@ def test_listens_on_its_own_address_only(stack: Stack) -> None:
 
 def test_metrics(stack: Stack) -> None:
     for metrics_port, metric in (
-        ("kafka_metrics_port", "kafka_server_brokertopicmetrics_bytesinpersec_total{topic=\"videocam\"}"),
+        ("kafka_metrics_port", "kafka_server_brokertopicmetrics_bytesinpersec"),
         ("zookeeper_metrics_port", "zookeeper_outstandingrequests"),
     ):
         url = f"http://127.0.0.1:{stack.variables[metrics_port]}/metrics"
         with urllib.request.urlopen(url, timeout=10) as answer:
-            assert metric.removesuffix("_total") in answer.read().decode().lower().replace("_total{", "{")
+            assert f"\n{metric}" in answer.read().decode()
 
 
 def test_configuration_is_private(stack: Stack) -> None:

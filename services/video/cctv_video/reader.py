@@ -9,10 +9,11 @@ from typing import cast
 from cctv_common.frames import Frame, Headers
 from cctv_common.health import Health
 from cctv_common.jpeg import BadFrame
-from cctv_common.kafka import consumer_config
+from cctv_common.kafka import client_config, consumer_config
 from cctv_common.log import Log
 from cctv_common.metrics import StageMetrics
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from cctv_video.hub import Hub, Picture
 from cctv_video.settings import Settings
@@ -69,6 +70,9 @@ class Reader(threading.Thread):
             "fetch.queue.backoff.ms": 20,
             "fetch.error.backoff.ms": 100,
         }
+        # Nobody polls this client, so its words would pile up; the consumer says what is wrong with Kafka.
+        self._admin_config = client_config(settings, "video-partitions") | {"log_level": 0}
+        del self._admin_config["logger"]
         self._intake = intake
         self._health = health
         self._stop_event = stop
@@ -83,7 +87,7 @@ class Reader(threading.Thread):
         """Read until the stop event is set."""
         try:
             consumer = Consumer(self._config)
-            finder = threading.Thread(target=self._find_partitions, args=(consumer,), name="partitions", daemon=True)
+            finder = threading.Thread(target=self._find_partitions, name="partitions", daemon=True)
             finder.start()
             try:
                 self._read(consumer)
@@ -125,12 +129,17 @@ class Reader(threading.Thread):
         self._assigned = wanted
         self._log.info("partitions assigned", topic=self._topic, partitions=sorted(wanted))
 
-    def _find_partitions(self, consumer: Consumer) -> None:
-        """Ask for the topic's partitions again and again, aside, because the question blocks while Kafka is away."""
+    def _find_partitions(self) -> None:
+        """Ask for the topic's partitions again and again.
+
+        Aside and by a client of its own: the question blocks while Kafka is away, and a consumer that is asked while
+        it polls answers late or never.
+        """
+        admin = AdminClient(self._admin_config)
         while not self._stop_event.is_set():
             self._health.beat("partitions")
             try:
-                topic = consumer.list_topics(self._topic, timeout=METADATA_TIMEOUT_S).topics[self._topic]
+                topic = admin.list_topics(self._topic, timeout=METADATA_TIMEOUT_S).topics[self._topic]
             except KafkaException:
                 pass  # Kafka is away, which _on_error says; what was assigned stays
             else:

@@ -168,7 +168,7 @@ def test_the_page_runs_nothing_from_elsewhere(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "request_",
+    "sent",
     [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nbad header\r\n\r\n", b"POST /live HTTP/1.1\r\nHost: x\r\n\r\n"],
 )
 def test_a_malformed_request_is_refused(site: Site, sent: bytes) -> None:

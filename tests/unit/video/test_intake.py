@@ -97,8 +97,8 @@ def test_ids_from_records_grow_neither_the_page_nor_the_metrics(
     assert b"camera-" not in generate_latest(registry)
 
 
-class HangingConsumer:
-    """Stands for a client whose poll never returns."""
+class HangingClient:
+    """Stands for a client whose calls never return."""
 
     def __init__(self, _: object) -> None:
         self.ended = threading.Event()
@@ -115,8 +115,9 @@ class HangingConsumer:
 
 
 def test_a_kafka_thread_that_hangs_is_found(monkeypatch: pytest.MonkeyPatch, intake: Intake) -> None:
-    made: list[HangingConsumer] = []
-    monkeypatch.setattr(reader, "Consumer", lambda config: made.append(HangingConsumer(config)) or made[0])
+    made: list[HangingClient] = []
+    for kind in ("Consumer", "AdminClient"):
+        monkeypatch.setattr(reader, kind, lambda config: made.append(HangingClient(config)) or made[-1])
     health = Health(max_silence_s=0.2)
     stop = threading.Event()
     thread = Reader(
@@ -131,7 +132,8 @@ def test_a_kafka_thread_that_hangs_is_found(monkeypatch: pytest.MonkeyPatch, int
         assert {"kafka", "partitions"} == set(health.hanging())
     finally:
         stop.set()
-        made[0].ended.set()
+        for client in made:
+            client.ended.set()
         thread.join(10)
     assert not thread.is_alive()
 

@@ -57,15 +57,15 @@ class Tile {
     }
     this.node.dataset.state = camera.state;
     this.find(".state").textContent = camera.state;
+    const [what, more] = {
+      live: ["", ""],
+      waiting: ["Waiting for the first frame", ""],
+      silent: [`Silent since ${since(camera, now)}`, `no frame for ${duration(now - Date.parse(camera.last_frame_at))}`],
+    }[camera.state];
     const message = this.find(".message");
-    message.hidden = camera.state === "live";
-    if (camera.state === "silent") {
-      message.children[0].textContent = `Silent since ${since(camera, now)}`;
-      message.children[1].textContent = `no frame for ${duration(now - Date.parse(camera.last_frame_at))}`;
-    } else if (camera.state === "waiting") {
-      message.children[0].textContent = "Waiting for the first frame";
-      message.children[1].textContent = "";
-    }
+    message.hidden = !what;
+    message.children[0].textContent = what;
+    message.children[1].textContent = more;
     const label = this.find(".label");
     label.textContent = camera.label ?? "";
     label.title = camera.label ?? "no prediction";
@@ -90,6 +90,7 @@ function duration(ms) {
 }
 
 function since(camera, now) {
+  if (camera.last_frame_at === null) return "";
   const at = new Date(camera.last_frame_at);
   return (now - at < 12 * 3600 * 1000 ? clockTime : dateAndTime).format(at);
 }

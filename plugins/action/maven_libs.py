@@ -14,7 +14,9 @@ def default_repository():
     found = module_loader.find_plugin_with_context("community.general.maven_artifact")
     if not found.resolved:
         return None
-    documentation = get_docstring(found.plugin_resolved_path, fragment_loader, collection_name="community.general", plugin_type="module")[0]
+    documentation = get_docstring(
+        found.plugin_resolved_path, fragment_loader, collection_name="community.general", plugin_type="module"
+    )[0]
     return documentation["options"]["repository_url"].get("default")
 
 

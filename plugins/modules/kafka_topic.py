@@ -145,11 +145,14 @@ def refusals(wanted, current):
         if not there:
             continue
         if topic["partitions"] < there["partitions"]:
-            yield "topic %s: partitions is %d, but it has %d, and Kafka cannot remove any; expected %d or more, or another name" % (
-                name,
-                topic["partitions"],
-                there["partitions"],
-                there["partitions"],
+            yield (
+                "topic %s: partitions is %d, but it has %d, and Kafka cannot remove any; expected %d or more, or another name"
+                % (
+                    name,
+                    topic["partitions"],
+                    there["partitions"],
+                    there["partitions"],
+                )
             )
         if topic["replication_factor"] != there["replication_factor"]:
             yield "topic %s: replication_factor is %d, but it has %d; moving replicas is not done by this module" % (
@@ -253,7 +256,8 @@ class Topics:
             self.admin.describe_configs(resources, request_timeout=self.left()), "its configuration cannot be read"
         )
         configs = {
-            resource.name: {key: entry.value for key, entry in entries.items()} for resource, entries in described.items()
+            resource.name: {key: entry.value for key, entry in entries.items()}
+            for resource, entries in described.items()
         }
         return {
             name: {
@@ -267,11 +271,15 @@ class Topics:
     def create(self, topics, dry):
         """Create topics (name -> description)."""
         new = [
-            NewTopic(name, num_partitions=t["partitions"], replication_factor=t["replication_factor"], config=t["config"])
+            NewTopic(
+                name, num_partitions=t["partitions"], replication_factor=t["replication_factor"], config=t["config"]
+            )
             for name, t in sorted(topics.items())
         ]
         self._results(
-            self.admin.create_topics(new, operation_timeout=self.left(), request_timeout=self.left(), validate_only=dry),
+            self.admin.create_topics(
+                new, operation_timeout=self.left(), request_timeout=self.left(), validate_only=dry
+            ),
             "cannot be created",
         )
 
@@ -279,7 +287,9 @@ class Topics:
         """Raise topics (name -> description) to their number of partitions."""
         new = [NewPartitions(name, topic["partitions"]) for name, topic in sorted(topics.items())]
         self._results(
-            self.admin.create_partitions(new, operation_timeout=self.left(), request_timeout=self.left(), validate_only=dry),
+            self.admin.create_partitions(
+                new, operation_timeout=self.left(), request_timeout=self.left(), validate_only=dry
+            ),
             "cannot have more partitions",
         )
 
@@ -290,7 +300,8 @@ class Topics:
                 ConfigResource.Type.TOPIC,
                 name,
                 incremental_configs=[
-                    ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in sorted(config.items())
+                    ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+                    for key, value in sorted(config.items())
                 ],
             )
             for name, config in sorted(entries.items())
@@ -330,7 +341,9 @@ class Topics:
             ]
             return not missing
 
-        self._wait(led, lambda: "after %d s partitions have no leader, of topics: %s" % (self.timeout, ", ".join(missing)))
+        self._wait(
+            led, lambda: "after %d s partitions have no leader, of topics: %s" % (self.timeout, ", ".join(missing))
+        )
 
 
 def shown(topics, wanted):
@@ -350,7 +363,11 @@ def present(cluster, wanted, dry):
     if problems:
         raise Failed("; ".join(problems))
     new = {name: topic for name, topic in wanted.items() if name not in current}
-    grown = {name: topic for name, topic in wanted.items() if name in current and topic["partitions"] > current[name]["partitions"]}
+    grown = {
+        name: topic
+        for name, topic in wanted.items()
+        if name in current and topic["partitions"] > current[name]["partitions"]
+    }
     configured = {name: changes(topic, current[name]) for name, topic in wanted.items() if name in current}
     configured = {name: config for name, config in configured.items() if config}
     # What the brokers would refuse is found before anything changes.

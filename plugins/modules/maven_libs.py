@@ -118,13 +118,17 @@ def fetch(entry, repository, folder, timeout):
     path = os.path.join(folder, file_name(entry))
     for attempt in range(TRIES):
         try:
-            digest = hashlib.sha256()
+            digest, received = hashlib.sha256(), 0
             with open(path, "wb") as out, open_url(url, timeout=timeout, http_agent="cctv.pipeline") as answer:
                 for block in iter(lambda: answer.read(1 << 18), b""):
                     digest.update(block)
-                    out.write(block)
+                    received += out.write(block)
                 out.flush()
                 os.fsync(out.fileno())
+                # A connection that is cut looks like an end.
+                expected = int(answer.headers.get("Content-Length") or received)
+            if received != expected:
+                raise OSError("the connection ended after %d of %d bytes" % (received, expected))
             break
         except (OSError, urllib.error.URLError, ValueError) as error:
             if attempt + 1 == TRIES or getattr(error, "code", None) in FINAL:
@@ -156,7 +160,9 @@ def main():
     if module.check_mode:
         module.exit_json(changed=True, fetched=sorted(names))
     if not module.params["repository_url"]:
-        module.fail_json(msg="repository_url is not set, and community.general.maven_artifact, whose default it has, is not installed")
+        module.fail_json(
+            msg="repository_url is not set, and community.general.maven_artifact, whose default it has, is not installed"
+        )
     parent = os.path.dirname(dest)
     folder = None
     try:

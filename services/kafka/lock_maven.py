@@ -47,7 +47,7 @@ def render(artifacts: list[dict[str, str]]) -> str:
     lines = [HEADER, "maven_artifacts:\n"]
     for entry in artifacts:
         for number, (key, value) in enumerate(entry.items()):
-            lines.append(f"  {'-' if number == 0 else ' '} {key}: \"{value}\"\n")
+            lines.append(f'  {"-" if number == 0 else " "} {key}: "{value}"\n')
     return "".join(lines)
 
 

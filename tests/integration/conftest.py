@@ -41,9 +41,17 @@ def jars() -> Path:
         subprocess.run(
             [
                 *(sys.executable, "-m", "ansible", "adhoc", "localhost", "--inventory", "localhost,"),
-                *("--connection", "local", "--module-name", "cctv.pipeline.maven_libs", "--args", json.dumps(arguments)),
+                *(
+                    "--connection",
+                    "local",
+                    "--module-name",
+                    "cctv.pipeline.maven_libs",
+                    "--args",
+                    json.dumps(arguments),
+                ),
             ],
-            env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
+            env=os.environ
+            | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
             check=True,
         )
     return libs

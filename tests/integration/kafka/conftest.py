@@ -44,9 +44,7 @@ def call_module(module: str, check: bool = False, diff: bool = False, **argument
     said = subprocess.run(
         [sys.executable, "-m", f"ansible_collections.cctv.pipeline.plugins.modules.{module}"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "collections"), *sys.path])},
-        input=json.dumps(
-            {"ANSIBLE_MODULE_ARGS": arguments | {"_ansible_check_mode": check, "_ansible_diff": diff}}
-        ),
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments | {"_ansible_check_mode": check, "_ansible_diff": diff}}),
         capture_output=True,
         text=True,
         timeout=180,
@@ -89,7 +87,8 @@ class Stack:
         variables = json.dumps(self.variables | {"rendered_to": str(rendered)})
         subprocess.run(
             [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", str(playbook), "-e", variables],
-            env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
+            env=os.environ
+            | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
             check=True,
             cwd=ROOT,
             stdout=subprocess.DEVNULL,

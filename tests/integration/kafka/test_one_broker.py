@@ -27,6 +27,8 @@ def running(stack_of: Callable[..., Stack], call: Callable[..., dict[str, Any]])
         kafka_retention_ms=3000,
         kafka_segment_ms=1000,
         kafka_partitions=2,
+        # Half a minute by default, until which nothing is deleted.
+        kafka_config={"log.initial.task.delay.ms": 1000},
     )
     # The broker first: it has to wait for ZooKeeper, however much later that comes.
     stack["kafka-0"].start()

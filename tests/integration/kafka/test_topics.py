@@ -86,7 +86,9 @@ def test_says_that_no_broker_answers(call: Call, name: str) -> None:
 
 def test_removes_topics(kafka: Kafka, call: Call, name: str) -> None:
     def ask(state: str, check: bool = False) -> dict[str, Any]:
-        return call("kafka_topic", check, bootstrap_servers=kafka.bootstrap_servers, topics=[{"name": name}], state=state)
+        return call(
+            "kafka_topic", check, bootstrap_servers=kafka.bootstrap_servers, topics=[{"name": name}], state=state
+        )
 
     ask("present")
     assert ask("absent", check=True)["changed"]

@@ -67,6 +67,9 @@ class Source:
                 # Offsets are only for those who watch the group's lag: reading always begins at the newest frame.
                 "enable.auto.commit": True,
                 "auto.commit.interval.ms": 5000,
+                # A second's pause after a burst that filled the queue would be a second's standstill of the picture.
+                "fetch.queue.backoff.ms": 20,
+                "fetch.error.backoff.ms": 100,
                 "statistics.interval.ms": 2000,
                 "stats_cb": self._statistics,
                 "error_cb": self._error,

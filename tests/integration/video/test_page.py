@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from browser.chromium import DESKTOP, PHONE, chromium_page, complaints, overflow, unchanging
+from browser.chromium import DESKTOP, LOOK, PHONE, chromium_page, complaints, overflow, unchanging
 from integration.video.helpers import Feed, Site, frame
 from playwright.async_api import expect
 
@@ -56,6 +56,15 @@ async def test_a_silent_camera_says_since_when_and_that_it_is_back(make_site: Ma
             feed.silent.clear()
             await expect(gate).not_to_contain_text("Silent", timeout=SOON_MS)
             assert await unchanging(page, ["gate"]) == set()
+
+
+async def test_the_last_picture_of_a_silent_camera_is_there_for_who_comes_later(make_site: MakeSite) -> None:
+    site = make_site(silent_after_s=0.1)
+    site.offer(frame("gate", 3))
+    async with chromium_page(site.url) as page:
+        await expect(page.locator("#tile-gate")).to_contain_text("Silent since", timeout=SOON_MS)
+        assert await unchanging(page, ["gate"], 0.5) == {"gate"}
+        assert await page.evaluate(LOOK, "gate")
 
 
 async def test_the_page_recovers_when_the_server_restarts(site: Site) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka.admin import NewPartitions
+from integration.conftest import free_port
 from integration.video.helpers import Feed, Sender, Service, Viewer, frame, jpeg, until
 
 Start = Callable[..., Service]
@@ -23,13 +24,11 @@ def topic(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def start(start_service: Start, topic: str) -> Iterator[Start]:
     def start(kafka: Any, **more: str) -> Service:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
         return start_service(
             **{
                 "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
                 "KAFKA_VIDEODISPLAY_TOPIC": topic,
-                "HTTP_PORT": str(port),
+                "HTTP_PORT": str(free_port()),
                 "VIDEO_CAMERAS": "gate,yard",
                 "CAMERA_SILENT_AFTER_MS": "1000",
             }
@@ -164,9 +163,7 @@ def test_it_stops_quickly_with_viewers_who_read_and_who_do_not(kafka: Any, topic
 
 
 def test_it_stops_quickly_while_kafka_is_away(start_service: Start) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody, socket.create_server(("127.0.0.1", 0)) as free:
-        kafka, port = nobody.getsockname()[1], free.getsockname()[1]
-    service = start_service(KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{kafka}", HTTP_PORT=str(port))
+    service = start_service(KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}", HTTP_PORT=str(free_port()))
     until("answer", lambda: service.status("/healthz") == 200)
     assert service.status("/readyz") == 503
     assert service.end() == 0
@@ -182,7 +179,7 @@ def test_a_port_in_use_is_one_line(start_service: Start) -> None:
     assert port in line and "in use" in line
 
 
-def test_what_hangs_fails_its_liveness_probe(start_service: Start, start: Start, kafka: Any) -> None:
+def test_what_hangs_fails_its_liveness_probe(start: Start, kafka: Any) -> None:
     service = start(kafka)
     until("answer", lambda: service.status("/healthz") == 200)
     service.process.send_signal(signal.SIGSTOP)

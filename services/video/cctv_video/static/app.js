@@ -6,6 +6,7 @@ const SILENCE_MS = 7000; // the server sends something every 2 s
 
 const $ = (id) => document.getElementById(id);
 const tiles = new Map();
+const early = new Map(); // pictures of cameras that have no tile yet; a silent camera's only comes once
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const clockTime = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const dateAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
@@ -110,9 +111,11 @@ function arrange(cameras, now) {
   cameras.forEach((camera, i) => {
     if (!tiles.has(camera.id)) tiles.set(camera.id, new Tile(camera.id));
     const tile = tiles.get(camera.id);
+    if (early.has(camera.id)) tile.show(early.get(camera.id));
     if (grid.children[i] !== tile.node) grid.insertBefore(tile.node, grid.children[i] ?? null);
     tile.describe(camera, now);
   });
+  early.clear();
   grid.querySelector(".empty")?.remove();
   if (!cameras.length) {
     const none = document.createElement("p");
@@ -234,7 +237,10 @@ async function stream() {
       if (done) return;
       alive();
       parts.push(value);
-      for (let part = parts.next(); part; part = parts.next()) tiles.get(part.camera)?.show(part.body);
+      for (let part = parts.next(); part; part = parts.next()) {
+        if (tiles.has(part.camera)) tiles.get(part.camera).show(part.body);
+        else if (part.camera) early.set(part.camera, part.body);
+      }
     }
   } finally {
     clearTimeout(watchdog);

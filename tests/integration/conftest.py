@@ -108,7 +108,8 @@ class Daemon:
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME") if name in os.environ}
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [LAUNCHERS / self.program],
+                # Ends with the tests also when these are killed.
+                ["setpriv", "--pdeathsig", "KILL", LAUNCHERS / self.program],
                 env=inherited | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

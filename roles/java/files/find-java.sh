@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Prints "home version" of the first Java 17 or 21, or of the home $1, whatever its version is.
 # As root, a Java that other users cannot reach is none: what runs on it is not root.
 
@@ -25,7 +26,7 @@ fi
 
 on_path=$(command -v java) && on_path=$(dirname "$(dirname "$(readlink -f "$on_path")")")
 for home in "$JAVA_HOME" "$on_path" /usr/lib/jvm/*; do
-  [ -n "$home" ] && [ -x "$home/bin/java" ] || continue
+  [ -x "${home:-/none}/bin/java" ] || continue
   reachable "$(readlink -f "$home/bin/java")" || continue
   version=$(version_of "$home")
   case $version in

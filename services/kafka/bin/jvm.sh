@@ -1,5 +1,5 @@
 # What both launchers do; read by them, never run.
-# shellcheck shell=sh disable=SC2034
+# shellcheck shell=sh disable=SC2034,SC2154
 
 say() { printf '%s: %s\n' "${0##*/}" "$*"; }
 

@@ -34,8 +34,8 @@ RENDER = """\
                 'kafka': __kafka | from_yaml_all | list | cctv.pipeline.complete('kafka', 'cctv'),
                 'topics': __kafka_all_topics, 'bootstrap_servers': __kafka_bootstrap_servers}} | to_json }}}}
       vars:
-        __zookeeper: "{{{{ lookup('ansible.builtin.template', '{root}/roles/zookeeper/templates/zookeeper.yaml.j2') }}}}"
-        __kafka: "{{{{ lookup('ansible.builtin.template', '{root}/roles/kafka/templates/kafka.yaml.j2') }}}}"
+        __zookeeper: "{{{{ lookup('template', '{root}/roles/zookeeper/templates/zookeeper.yaml.j2') }}}}"
+        __kafka: "{{{{ lookup('template', '{root}/roles/kafka/templates/kafka.yaml.j2') }}}}"
 """
 
 

@@ -21,6 +21,8 @@ from cctv_video.hub import BOUNDARY, Full, Hub, Viewer, iso, part
 HEARTBEAT_S = 2.0
 HEARTBEAT = part({"Content-Length": 0}, b"")
 RETRY_AFTER_S = "5"
+GOODBYE_S = 0.3
+"""How long the end of a stream may take when the server ends."""
 
 FILES = {
     "/": ("index.html", "text/html"),
@@ -69,19 +71,21 @@ class Stream(Response):
         with self._viewer:
             streaming = asyncio.ensure_future(self._pictures(send))
             leaving = asyncio.ensure_future(_gone(receive))
+            ending = asyncio.ensure_future(self._viewer.ended.wait())
             try:
-                await asyncio.wait((streaming, leaving), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((streaming, leaving, ending), return_when=asyncio.FIRST_COMPLETED)
+                if ending.done():
+                    await asyncio.wait((streaming, leaving), timeout=GOODBYE_S, return_when=asyncio.FIRST_COMPLETED)
                 if streaming.done():
                     streaming.result()
+                elif ending.done():
+                    await _cut(scope, leaving)
             except TimeoutError:
-                # It reads nothing: a mere close would keep its bytes until it does.
                 self._metrics.stalled.inc()
-                scope["state"]["abort"]()
-            except asyncio.CancelledError:  # the server ends, and has waited long enough
-                scope["state"]["abort"]()
+                await _cut(scope, leaving)
             finally:
-                streaming.cancel()
-                leaving.cancel()
+                for task in (streaming, leaving, ending):
+                    task.cancel()
 
     async def _pictures(self, send: Send) -> None:
         async def write(body: bytes, more: bool = True) -> None:
@@ -103,6 +107,12 @@ class Stream(Response):
                 return
             await write(picture.part)
             self._metrics.sent.inc()
+
+
+async def _cut(scope: Scope, leaving: asyncio.Future[None]) -> None:
+    """End a connection that takes nothing: a mere close would keep its bytes until it does."""
+    scope["state"]["abort"]()
+    await leaving
 
 
 async def _gone(receive: Receive) -> None:

@@ -95,6 +95,7 @@ class Viewer:
         self._hub = hub
         self._camera = camera
         self._news = asyncio.Event()
+        self.ended = asyncio.Event()
         self._sent: dict[str, tuple[int, tuple[int, int]]] = {}
         self._turn = 0
 
@@ -103,8 +104,9 @@ class Viewer:
         if self._camera is None or self._camera in cameras:
             self._news.set()
 
-    def wake(self) -> None:
-        """Wake the viewer whatever he looks at."""
+    def end(self) -> None:
+        """Tell the viewer that the hub closes."""
+        self.ended.set()
         self._news.set()
 
     async def next(self) -> Picture | None:
@@ -236,7 +238,7 @@ class Hub:
             self._loop = None
         self.closed = True
         for viewer in self._viewers:
-            viewer.wake()
+            viewer.end()
 
     def watch(self, camera: str | None = None) -> Viewer:
         """Open a stream of one camera, or of all; raises Full."""

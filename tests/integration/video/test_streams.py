@@ -118,7 +118,9 @@ def test_a_slow_viewer_skips_to_the_newest_frame_and_delays_nobody(site: Site) -
         assert seen == sorted(set(seen))
 
 
-def test_a_viewer_who_takes_nothing_is_dropped_and_harms_nobody(make_site: MakeSite) -> None:
+def test_a_viewer_who_takes_nothing_is_dropped_and_harms_nobody(
+    make_site: MakeSite, caplog: pytest.LogCaptureFixture
+) -> None:
     site = make_site(write_timeout_s=0.5)
     noise = jpeg(1, (1000, 700), detail=True)
     with (
@@ -136,6 +138,7 @@ def test_a_viewer_who_takes_nothing_is_dropped_and_harms_nobody(make_site: MakeS
                 stalled.part() if stalled._chunk else stalled.read(9)
         before = quick.picture()
         assert quick.picture() > before
+    assert caplog.records == []
 
 
 def test_streams_end_with_the_server_and_stalled_ones_are_cut(make_site: MakeSite) -> None:

@@ -41,7 +41,6 @@ class Settings(ServiceSettings, KafkaSettings):
 
     models: Annotated[tuple[ModelSettings, ...], NoDecode] = Field(
         (ModelSettings(name="imagenet"),),
-        min_length=1,
         description='comma-separated names, or JSON: [{"name": "resnet", "handler": "imagenet"}]',
     )
     predict_protocol: Literal["grpc", "rest"] = "grpc"
@@ -82,6 +81,8 @@ class Settings(ServiceSettings, KafkaSettings):
     @field_validator("models")
     @classmethod
     def _distinct(cls, value: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
+        if not value:
+            raise ValueError("names no model")
         names = [model.name for model in value]
         if len(set(names)) != len(names):
             raise ValueError("names a model twice")

@@ -196,6 +196,7 @@ class Camera:
         self.shown: list[Frame] = []
 
     def close(self) -> None:
+        self._producer.flush(10)
         self._viewer.close()
 
     def raw(self, value: bytes | None, headers: Any, key: str = "poison") -> None:
@@ -203,12 +204,11 @@ class Camera:
         self._producer.produce(self._kafka.videocam_topic, value=value, key=key, headers=headers)
         self._producer.poll(0)
 
-    def send(self, picture: bytes, camera: str = "front", captured_at: float | None = None) -> int:
-        """Send a frame; returns its number."""
+    def send(self, picture: bytes, camera: str = "front", change: Callable[[bytes], bytes] = lambda jpeg: jpeg) -> int:
+        """Send a frame, its JPEG changed; returns its number."""
         self._number += 1
         height, width = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_UNCHANGED).shape[:2]
-        at = int(time.time() * 1000 if captured_at is None else captured_at)
-        frame = Frame(camera, self._epoch, self._number, at, width, height, picture)
+        frame = Frame(camera, self._epoch, self._number, int(time.time() * 1000), width, height, change(picture))
         self.raw(frame.jpeg, frame.headers(), camera)
         return self._number
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from cctv_common.kafka import consumer_config, producer_config
+from cctv_common.settings import KafkaSettings
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from tests.integration.conftest import wait_for
@@ -23,7 +25,8 @@ def test_one_of_three_may_fail(stack_of: Callable[..., Stack], call: Callable[..
     stack["kafka-1"].kill()
     stack["zookeeper-0"].kill()
     refused: list[KafkaError | None] = []
-    producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "acks": "all", "log_level": 0})
+    settings = KafkaSettings(kafka_bootstrap_servers=stack.bootstrap_servers)
+    producer = Producer(producer_config(settings, "tests", max_age_ms=60000) | {"acks": "all"})
     for partition in range(3):
         producer.produce(
             "videocam", f"frame {partition}".encode(), partition=partition, callback=lambda e, _: refused.append(e)
@@ -31,7 +34,7 @@ def test_one_of_three_may_fail(stack_of: Callable[..., Stack], call: Callable[..
     assert producer.flush(60) == 0
     assert refused == [None, None, None]
 
-    consumer = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": "tests", "log_level": 0})
+    consumer = Consumer(consumer_config(settings, "tests", "tests"))
     consumer.assign([TopicPartition("videocam", partition, 0) for partition in range(3)])
     got: set[bytes] = set()
 

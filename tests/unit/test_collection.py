@@ -24,6 +24,7 @@ REGISTRIES = re.compile(
             ("pythonhosted", "org"),
             ("npmjs", "org"),
             ("npmjs", "com"),
+            ("repo", "maven", "apache", "org"),
             ("maven", "org"),
             ("maven", "apache", "org"),
             ("proxy", "golang", "org"),
@@ -94,7 +95,7 @@ def test_dependencies_are_the_collections_that_are_used() -> None:
         found
         for path, text in text_files()
         if path.parts[0] in ("roles", "playbooks") and path.suffix == ".yml"
-        for found in re.findall(r"^ +(?:- )?([a-z]\w+\.[a-z]\w+)\.\w+:", text, re.MULTILINE)
+        for found in re.findall(r"^ +(?:- )?((?:ansible|community|kubernetes|containers|cctv)\.\w+)\.\w+:$", text, re.MULTILINE)
     }
     assert set(galaxy["dependencies"]) == used - {"ansible.builtin", "cctv.pipeline"}
 

@@ -233,9 +233,10 @@ def _signal(pid: int, number: int) -> bool:
 
 
 async def run(state: Path) -> None:
-    """Probe until cancelled."""
+    """Probe as long as the supervisor that started this process lives."""
+    supervisor = os.getppid()
     prober = Prober(state, configure("prober", "info"))
-    while True:
+    while os.getppid() == supervisor:
         await prober.turn()
         await asyncio.sleep(TURN_S)
 

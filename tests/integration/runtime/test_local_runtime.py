@@ -208,9 +208,11 @@ def test_what_dies_or_hangs_is_started_again(machine: Machine, blow: signal.Sign
 def test_processes_end_with_their_supervisor_even_when_it_is_killed(machine: Machine, tmp_path: Path) -> None:
     machine.supervisor()
     machine.apply(settings(), machine.app())
-    pid = machine.pods()["app-0"]["pid"]
-    os.kill(int((tmp_path / "state/supervisord.pid").read_text()), signal.SIGKILL)
-    until(lambda: not Path(f"/proc/{pid}").exists())
+    supervisor = int((tmp_path / "state/supervisord.pid").read_text())
+    children = [int(pid) for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()]
+    assert len(children) == 2  # the app and the prober
+    os.kill(supervisor, signal.SIGKILL)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
     assert machine.supervisor()["changed"] is True
     assert machine.apply(settings(), machine.app())["added"] == ["app-0"]
 

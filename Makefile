@@ -91,6 +91,10 @@ docs: test-tools  ## Write the roles' READMEs from their argument specs
 lock:  ## Resolve the requirements anew; ARGS=--upgrade takes newer releases
 	@tools/lock $(ARGS)
 
+.PHONY: lock-maven
+lock-maven: test-tools  ## Resolve Kafka's jars anew; needs Maven
+	@$(IN_TEST_VENV) python services/kafka/lock_maven.py
+
 .PHONY: clean
 clean:  ## Remove what make made in this folder
 	@rm -rf $(VENV) .ansible .mypy_cache .pytest_cache .ruff_cache tests/output cctv-pipeline-*.tar.gz

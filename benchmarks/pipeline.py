@@ -39,7 +39,12 @@ class Pipeline:
         extra = json.dumps(PORTS | {"local_runtime_network": "127.9"} | variables)
         began = time.monotonic()
         done = subprocess.run(
-            ["ansible-playbook", playbook, "-e", extra], cwd=ROOT, env=self._env, capture_output=True, text=True
+            ["ansible-playbook", playbook, "-e", extra],
+            cwd=ROOT,
+            env=self._env,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise SystemExit(f"{playbook} failed:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")

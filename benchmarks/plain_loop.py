@@ -43,7 +43,7 @@ def main() -> None:
         if not ok:
             video.set(cv2.CAP_PROP_POS_FRAMES, 0)
             continue
-        _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        __, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         answer = serve(image_bytes=tf.constant([jpeg.tobytes()]))
         best = int(answer["classes"][0])
         draw(picture, [Prediction("imagenet", names[best], float(answer["probabilities"][0, best]))])

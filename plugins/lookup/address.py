@@ -9,7 +9,7 @@ version_added: 1.0.0
 description:
   - The one place that knows how workloads find each other. A role asks it for its own workload and publishes the answer in a ConfigMap, from
     which others read it.
-  - Reads the variables P(cctv.pipeline.workload#role:workload_runtime), C(workload_namespace) and C(local_runtime_network).
+  - Reads the variables C(workload_runtime), C(workload_namespace) and C(local_runtime_network).
 author: The cctv.pipeline contributors (@cctv-pipeline)
 options:
   _terms:

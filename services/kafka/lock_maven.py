@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Write maven.lock.yml: every artifact that pom.xml needs at run time, with the SHA-256 of its jar. Needs `mvn`."""
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Loop(GstRtspServer.RTSPMediaFactory):
     def do_configure(self, media):
         numbered = enumerate(itertools.cycle(self._pictures))
 
-        def push(source, _):
+        def push(source, __):
             number, picture = next(numbered)
             buffer = Gst.Buffer.new_wrapped(picture)
             buffer.pts = buffer.dts = number * Gst.SECOND // self._fps

@@ -26,7 +26,6 @@ REGISTRIES = re.compile(
             ("npmjs", "com"),
             ("repo", "maven", "apache", "org"),
             ("maven", "org"),
-            ("maven", "apache", "org"),
             ("proxy", "golang", "org"),
             ("sum", "golang", "org"),
             ("crates", "io"),
@@ -43,6 +42,11 @@ def name(path: Path) -> str:
     return path.name
 
 
+def defaults_of(role: Path) -> dict[str, object]:
+    path = role / "defaults/main.yml"
+    return (role_readmes.load(path) or {}) if path.exists() else {}
+
+
 def text_files() -> list[tuple[Path, str]]:
     files = []
     for path in checkout.tracked():
@@ -56,13 +60,13 @@ def text_files() -> list[tuple[Path, str]]:
 @pytest.mark.parametrize("role", ROLES, ids=name)
 def test_every_variable_of_a_role_is_specified(role: Path) -> None:
     options = role_readmes.load(role / "meta/argument_specs.yml")["argument_specs"]["main"].get("options") or {}
-    defaults = role_readmes.load(role / "defaults/main.yml") or {} if (role / "defaults/main.yml").exists() else {}
+    defaults = defaults_of(role)
     assert set(defaults) == {key for key, option in options.items() if not option.get("required")}
 
 
 @pytest.mark.parametrize("role", ROLES, ids=name)
 def test_variables_begin_with_their_role(role: Path) -> None:
-    defaults = role_readmes.load(role / "defaults/main.yml") or {} if (role / "defaults/main.yml").exists() else {}
+    defaults = defaults_of(role)
     assert [key for key in defaults if not key.startswith(role.name + "_")] == []
 
 
@@ -95,7 +99,7 @@ def test_dependencies_are_the_collections_that_are_used() -> None:
         found
         for path, text in text_files()
         if path.parts[0] in ("roles", "playbooks") and path.suffix == ".yml"
-        for found in re.findall(r"^ +(?:- )?((?:ansible|community|kubernetes|containers|cctv)\.\w+)\.\w+:$", text, re.MULTILINE)
+        for found in re.findall(r"^ +((?:ansible|community|kubernetes|containers|cctv)\.\w+)\.\w+:$", text, re.M)
     }
     assert set(galaxy["dependencies"]) == used - {"ansible.builtin", "cctv.pipeline"}
 
@@ -111,7 +115,7 @@ def test_nothing_is_left_out_of_the_checks() -> None:
 
 
 def test_plugins_carry_the_licence_of_what_they_import() -> None:
-    plugins = [path for path, _ in text_files() if path.parts[0] == "plugins" and path.suffix == ".py"]
+    plugins = [path for path, __ in text_files() if path.parts[0] == "plugins" and path.suffix == ".py"]
     for path in plugins:
         head = (checkout.ROOT / path).read_text()[:600]
         assert "GNU General Public License v3.0+" in head, path
@@ -152,7 +156,7 @@ def test_readme_says_what_galaxy_wants() -> None:
         if wanted not in headings
     ] == []
     variables = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
-    known = {key for role in ROLES for key in role_readmes.load(role / "defaults/main.yml") or {}}
+    known = {key for role in ROLES for key in defaults_of(role)}
     assert set(variables) - known - {"cameras"} == set()
     relative = [
         link

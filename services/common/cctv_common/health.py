@@ -52,15 +52,15 @@ class Health:
 def routes(health: Health, registry: CollectorRegistry = REGISTRY) -> list[BaseRoute]:
     """The three routes that every service has, for a service with an application of its own."""
 
-    async def healthz(_: Request) -> Response:
+    async def healthz(__: Request) -> Response:
         hanging = health.hanging()
         return JSONResponse({"hanging": hanging}, status_code=503 if hanging else 200)
 
-    async def readyz(_: Request) -> Response:
+    async def readyz(__: Request) -> Response:
         unmet = health.unmet()
         return JSONResponse({"unmet": unmet}, status_code=503 if unmet else 200)
 
-    async def metrics(_: Request) -> Response:
+    async def metrics(__: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]

@@ -14,7 +14,7 @@ def configure(service: str, level: str) -> Log:
     """Send structlog's events and the standard library's log records to stdout as JSON lines."""
 
     # No context variable: threads start without those of the one that made them.
-    def name(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    def name(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         return {"service": service, **event}
 
     shared: list[structlog.typing.Processor] = [

@@ -31,15 +31,12 @@ class Handler(Protocol):
     @property
     def outputs(self) -> Sequence[str]:
         """The outputs that ``read`` wants; the server need not send others."""
-        ...
 
     def inputs(self, jpegs: Sequence[bytes]) -> Inputs:
         """Build the tensors for a batch of JPEG pictures."""
-        ...
 
     def read(self, outputs: Outputs, count: int) -> list[tuple[str, float]]:
         """Return a label and its probability for each of ``count`` pictures; raises BadAnswer."""
-        ...
 
 
 class HandlerSettings(Protocol):
@@ -48,7 +45,6 @@ class HandlerSettings(Protocol):
     @property
     def imagenet_labels_file(self) -> Path | None:
         """The class names, or None for those of the wheel."""
-        ...
 
 
 H = TypeVar("H", bound=Handler)

@@ -92,7 +92,7 @@ def _fit(text: str, size: int, room: int) -> tuple[str, int]:
     """Make the letters smaller, then the words shorter, until they fit ``room`` pixels; the number at the end stays."""
     while size > SMALLEST_TEXT and _width(text, size) > room:
         size -= 1
-    head, _, tail = text.rpartition(" ")
+    head, __, tail = text.rpartition(" ")
     while len(head) > 1 and _width(text, size) > room:
         head = head[:-1]
         text = f"{head.rstrip()}… {tail}"
@@ -100,5 +100,5 @@ def _fit(text: str, size: int, room: int) -> tuple[str, int]:
 
 
 def _width(text: str, size: int) -> int:
-    _, _, width, _ = cv2.getTextSize((1, 1), text, (0, 0), _FONT, size)
+    __, __, width, __ = cv2.getTextSize((1, 1), text, (0, 0), _FONT, size)
     return int(width)

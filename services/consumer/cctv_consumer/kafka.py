@@ -104,7 +104,7 @@ class Source:
                 frames.append(
                     Frame.from_record(
                         message.value(),
-                        cast("Headers | None", message.headers()),
+                        cast(Headers | None, message.headers()),
                         max_bytes=self._settings.kafka_max_frame_bytes,
                         max_pixels=self._settings.frame_max_pixels,
                     )
@@ -132,7 +132,7 @@ class Source:
             # Only partitions that have many records left: with a clock that is wrong, all look old, and are not.
             far = []
             for partition, offset in at.items():
-                _, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
+                __, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
                 if offset >= 0 and high - offset >= WORTH_A_SEEK:
                     far.append(partition)
             if not far:
@@ -173,7 +173,7 @@ class Source:
         self._errors_told.clear()
         self._log.info("partitions assigned", partitions=[p.partition for p in partitions])
 
-    def _revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+    def _revoke(self, __: Consumer, partitions: list[TopicPartition]) -> None:
         self._forget()
         self._assigned = False
         self._health.set_ready("kafka", "partitions are being assigned anew")
@@ -216,7 +216,7 @@ class Sink:
     def publish(self, frame: Frame, age_ms: float) -> None:
         """Send a frame; ``age_ms`` is its age now."""
 
-        def delivered(error: KafkaError | None, _: Message) -> None:
+        def delivered(error: KafkaError | None, __: Message) -> None:
             if error is None:
                 self._metrics.sent(frame_camera, age_ms)
             else:

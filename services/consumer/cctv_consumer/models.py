@@ -131,5 +131,5 @@ class Model:
 
 @functools.cache
 def _probe_picture() -> bytes:
-    _, jpeg = cv2.imencode(".jpg", np.full((64, 64, 3), 127, np.uint8))
+    __, jpeg = cv2.imencode(".jpg", np.full((64, 64, 3), 127, np.uint8))
     return jpeg.tobytes()

@@ -51,7 +51,6 @@ class Policy(Protocol):
     @property
     def calls(self) -> int:
         """How many Predict calls may be under way at once."""
-        ...
 
 
 @dataclasses.dataclass(slots=True)

@@ -45,11 +45,9 @@ class Client(Protocol):
         self, model: ModelSettings, inputs: Inputs, outputs: Sequence[str], timeout_s: float
     ) -> Future[Outputs]:
         """Ask; the future has the outputs, or ModelError after ``timeout_s`` at the latest."""
-        ...
 
     def close(self) -> None:
         """Give up what is under way."""
-        ...
 
 
 # Frames are perishable, so a replica that hangs must leave the rotation within a second or two, and one that is back

@@ -34,7 +34,7 @@ async def check(probe: dict[str, Any], address: str, env: dict[str, str]) -> str
             if "httpGet" in probe:
                 return await _http(address, probe["httpGet"]["port"], probe["httpGet"]["path"])
             if "tcpSocket" in probe:
-                _, writer = await asyncio.open_connection(address, probe["tcpSocket"]["port"])
+                __, writer = await asyncio.open_connection(address, probe["tcpSocket"]["port"])
                 writer.close()
                 return ""
             return await _exec(probe["exec"]["command"], env)
@@ -62,7 +62,7 @@ async def _exec(command: list[str], env: dict[str, str]) -> str:
         *command, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     try:
-        output, _ = await process.communicate()
+        output, __ = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()

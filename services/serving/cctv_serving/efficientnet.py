@@ -79,7 +79,7 @@ class _Block:
 
 def _blocks(weights: Weights) -> Iterator[_Block]:
     number, channels = 0, 32
-    for repeats, _, first_stride, expansion, out in _STAGES:
+    for repeats, __, first_stride, expansion, out in _STAGES:
         for repeat in range(repeats):
             name = f"_blocks.{number}"
             stride = first_stride if repeat == 0 else 1

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Self
 
 _NO_EFFECT = (
     "allow_version_labels_for_unavailable_models",
@@ -166,7 +167,7 @@ def parse(arguments: Sequence[str] | None = None) -> Flags:
 
 def _number(top: int) -> type[int]:
     class Number(int):
-        def __new__(cls, text: str) -> Number:
+        def __new__(cls, text: str) -> Self:
             if not text.isdecimal() or int(text) > top:
                 raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 0 to {top}")
             return super().__new__(cls, text)

@@ -101,23 +101,23 @@ class Services:
                 tensors.to_proto(array, response.outputs[alias], self._as_content)
             return _bytes(response)
 
-    def _metadata(self, request: bytes, _: _Context) -> bytes:
+    def _metadata(self, request: bytes, __: _Context) -> bytes:
         message = _parse(get_model_metadata_pb2.GetModelMetadataRequest, request)
         return _bytes(api.model_metadata(self._model, message))
 
-    def _status(self, request: bytes, _: _Context) -> bytes:
+    def _status(self, request: bytes, __: _Context) -> bytes:
         message = _parse(get_model_status_pb2.GetModelStatusRequest, request)
         if not message.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
         return _bytes(api.model_status(self._model, message.model_spec))
 
-    def _classify(self, request: bytes, _: _Context) -> bytes:
+    def _classify(self, request: bytes, __: _Context) -> bytes:
         raise api.refuse(self._model, "classify", _parse(classification_pb2.ClassificationRequest, request))
 
-    def _regress(self, request: bytes, _: _Context) -> bytes:
+    def _regress(self, request: bytes, __: _Context) -> bytes:
         raise api.refuse(self._model, "regress", _parse(regression_pb2.RegressionRequest, request))
 
-    def _not_implemented(self, _: bytes, __: _Context) -> bytes:
+    def _not_implemented(self, _request: bytes, _context: _Context) -> bytes:
         raise ServingError(grpc.StatusCode.UNIMPLEMENTED, "Not implemented by this server")
 
 

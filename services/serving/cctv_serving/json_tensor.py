@@ -114,7 +114,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
         return value
 
     try:
-        document, _ = json.JSONDecoder(parse_constant=constant, parse_float=number).raw_decode(text)
+        document, __ = json.JSONDecoder(parse_constant=constant, parse_float=number).raw_decode(text)
     except json.JSONDecodeError as error:
         skipped = len(body) - len(text.encode("utf-8", "surrogateescape"))
         offset = skipped + len(text[: error.pos].encode("utf-8", "surrogateescape"))

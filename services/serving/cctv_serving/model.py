@@ -113,7 +113,7 @@ class Model:
         for record in tf.compat.v1.io.tf_record_iterator(str(path)):
             log = prediction_log_pb2.PredictionLog.FromString(record)
             if log.WhichOneof("log_type") == "predict_log":
-                for _ in range(iterations):
+                for __ in range(iterations):
                     self.predict(log.predict_log.request)()
                 count += 1
             if count == _MAX_WARM_UP_REQUESTS:

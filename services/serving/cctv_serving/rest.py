@@ -189,7 +189,7 @@ class _TooLarge(ServingError):
 
 
 def _spec(match: re.Match[str]) -> model_pb2.ModelSpec:
-    name, version, label, _ = match.groups()
+    name, version, label, __ = match.groups()
     spec = model_pb2.ModelSpec(name=_unquote("model name", name or ""))
     if version:
         number = int(version) if len(version) < 20 else 2**63

@@ -58,7 +58,7 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"the checkpoint holds a {module}.{name}; only plain tensors are read")
 
     def persistent_load(self, pid: Any) -> _Storage:
-        _, dtype, key, _, _, _ = pid
+        __, dtype, key, __, __, __ = pid
         return self.storages.setdefault(key, _Storage(dtype))
 
 

@@ -155,7 +155,7 @@ def application(
             raise HTTPException(503, "no frame yet", {"Retry-After": RETRY_AFTER_S})
         return Response(picture.jpeg, headers=LIVE_HEADERS | picture.headers(), media_type="image/jpeg")
 
-    async def cameras(_: Request) -> Response:
+    async def cameras(__: Request) -> Response:
         return JSONResponse({"now": iso(time.time() * 1000), "cameras": hub.statuses()}, headers=LIVE_HEADERS)
 
     def known(camera: str) -> str:
@@ -163,7 +163,7 @@ def application(
             raise HTTPException(404, "no such camera")
         return camera
 
-    async def error(_: Request, problem: Exception) -> Response:
+    async def error(__: Request, problem: Exception) -> Response:
         assert isinstance(problem, HTTPException)
         return JSONResponse({"error": problem.detail}, problem.status_code, {**LIVE_HEADERS, **(problem.headers or {})})
 
@@ -183,7 +183,7 @@ def application(
 def _file(name: str, media_type: str) -> Endpoint:
     content = resources.files("cctv_video").joinpath("static", name).read_bytes()
 
-    async def endpoint(_: Request) -> Response:
+    async def endpoint(__: Request) -> Response:
         return Response(content, headers=PAGE_HEADERS, media_type=media_type)
 
     return endpoint

@@ -78,7 +78,7 @@ def test_bad_records_are_counted_skipped_and_told_once(
         "too_large": (coffee + bytes(kafka.max_frame_bytes + 1000 - len(coffee)), headers),
         "bomb": (bytes(bomb), headers),
     }
-    for _ in range(3):
+    for __ in range(3):
         for value, said in poison.values():
             camera.raw(value, said)
         camera.raw(None, None)
@@ -101,7 +101,7 @@ def test_bad_records_are_counted_skipped_and_told_once(
 def test_a_broken_picture_of_one_camera_spoils_no_other(start_consumer: Start, camera: Camera, coffee: bytes) -> None:
     """A model refuses the whole batch that has one picture which it cannot decode."""
     consumer = start_consumer(PREDICT_IN_FLIGHT="1")
-    for _ in range(10):
+    for __ in range(10):
         camera.send(coffee, "broken", change=without_pixels)
         last = camera.send(coffee, "front")
     assert camera.frame(last).predictions[0].label == "espresso"
@@ -116,7 +116,7 @@ def test_both_replicas_share_the_load_and_cameras_share_batches(
 ) -> None:
     consumer = start_consumer()
     before = [replica.predictions() for replica in serving.replicas]
-    for _ in range(10):
+    for __ in range(10):
         for name in ("a", "b", "c", "d", "e", "f"):
             number = camera.send(coffee, name)
     assert camera.frame(number).predictions[0].label == "espresso"
@@ -136,7 +136,7 @@ def test_one_dead_replica_costs_no_prediction(
     start_consumer(PREDICT_PROTOCOL=protocol)
     assert predicted(camera.frame(camera.send(coffee)))
     serving.replicas[0].kill()
-    numbers = [camera.frame(camera.send(coffee)).frame for _ in range(20)]
+    numbers = [camera.frame(camera.send(coffee)).frame for __ in range(20)]
     assert all(predicted(f) for f in camera.shown if f.frame in numbers)
 
 
@@ -151,7 +151,7 @@ def test_while_all_models_are_dead_frames_flow_marked_and_are_predicted_again_af
     assert frame.predictions[0].error == "unavailable"
     wait_for("unreadiness", lambda: camera.send(coffee) and get(f"{consumer.url}/readyz")[0] == 503)
     shown = len(camera.shown)
-    for _ in range(10):
+    for __ in range(10):
         camera.frame(camera.send(coffee))
     assert all(marked(f) for f in camera.shown[shown:])
     serving.start()
@@ -172,7 +172,7 @@ def test_one_hung_replica_leaves_the_rotation_and_comes_back(
         """Whether ten frames, one after the other, were all predicted and none overtaken."""
         seen, before = len(camera.shown), well.predictions()
         sent = set()
-        for _ in range(10):
+        for __ in range(10):
             sent.add(camera.send(coffee))
             camera.look(0.5)
         return {f.frame for f in camera.shown[seen:] if predicted(f)} >= sent and well.predictions() - before >= 10
@@ -193,7 +193,7 @@ def test_while_all_models_hang_frames_flow_marked_and_are_predicted_again_after(
     camera.until("marked frame", marked, coffee)
     wait_for("open circuit", lambda: camera.send(coffee) and consumer.metric("cctv_model_up") == 0)
     numbers = []
-    for _ in range(20):
+    for __ in range(20):
         numbers.append(camera.send(coffee))
         frame = camera.frame(numbers[-1])
         assert marked(frame)
@@ -225,7 +225,7 @@ def test_after_a_pause_stale_frames_are_skipped_and_fresh_ones_flow(
     assert consumer.process is not None
     consumer.signal(signal.SIGSTOP)
     last_stale = 0
-    for _ in range(300):
+    for __ in range(300):
         last_stale = camera.send(coffee)
     camera.flush()
     sent_at = time.monotonic()
@@ -236,7 +236,7 @@ def test_after_a_pause_stale_frames_are_skipped_and_fresh_ones_flow(
 
 
 def test_only_what_comes_after_its_start_is_read(start_consumer: Start, camera: Camera, coffee: bytes) -> None:
-    old = [camera.send(coffee) for _ in range(20)]
+    old = [camera.send(coffee) for __ in range(20)]
     camera.flush()
     start_consumer()
     new = camera.send(coffee)

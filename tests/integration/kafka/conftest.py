@@ -98,7 +98,7 @@ class Stack:
     def _placed(self, pod: str, value: str) -> str:
         if not value.startswith("\0"):
             return value
-        _, volume, rest = value.split("\0")
+        __, volume, rest = value.split("\0")
         return f"{self.folder}/{pod}/{volume}{rest}"
 
     def __getitem__(self, name: str) -> Daemon:

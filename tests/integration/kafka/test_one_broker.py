@@ -90,7 +90,7 @@ def test_largest_record_passes_and_no_larger(stack: Stack) -> None:
 
 def test_old_frames_are_deleted_while_new_ones_come(stack: Stack) -> None:
     assert send(stack, b"old") is None
-    _, end = watermarks(stack)
+    __, end = watermarks(stack)
     data = Path(stack["kafka-0"].environment["KAFKA_LOG_DIRS"])
 
     def gone() -> bool:

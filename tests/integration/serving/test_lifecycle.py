@@ -35,10 +35,10 @@ class TestStopping:
         body = {"instances": [{"b64": base64.b64encode(coffee).decode()}]}
         first = server.predictions.Predict.future(server.request(*[coffee] * 16), timeout=20)
         wait_for_in_flight(server, 1)
-        over_grpc = [server.predictions.Predict.future(server.request(coffee), timeout=20) for _ in range(2)]
+        over_grpc = [server.predictions.Predict.future(server.request(coffee), timeout=20) for __ in range(2)]
         with ThreadPoolExecutor(2) as clients:
             over_rest = [
-                clients.submit(requests.post, f"{server.url}:predict", json=body, timeout=20) for _ in range(2)
+                clients.submit(requests.post, f"{server.url}:predict", json=body, timeout=20) for __ in range(2)
             ]
             wait_for_in_flight(server, 5)
             assert server.terminate() == 0
@@ -63,7 +63,7 @@ class TestLoad:
     def test_more_than_fits_is_refused_at_once(self, start: Start, imagenet: Path, coffee: bytes) -> None:
         server = start(imagenet, MAX_IN_FLIGHT="2")
         request = server.request(*[coffee] * 16)
-        calls = [server.predictions.Predict.future(request, timeout=20) for _ in range(6)]
+        calls = [server.predictions.Predict.future(request, timeout=20) for __ in range(6)]
         codes = [call.code() for call in calls]
         assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
         first = server.predictions.Predict.future(request, timeout=20)
@@ -79,7 +79,7 @@ class TestLoad:
         server = start(imagenet)
         slow = server.predictions.Predict.future(server.request(*[coffee] * 32), timeout=20)
         wait_for_in_flight(server, 1)
-        given_up = [server.predictions.Predict.future(server.request(coffee), timeout=0.05) for _ in range(5)]
+        given_up = [server.predictions.Predict.future(server.request(coffee), timeout=0.05) for __ in range(5)]
         assert {call.code() for call in given_up} == {grpc.StatusCode.DEADLINE_EXCEEDED}
         with pytest.raises(requests.Timeout):
             requests.post(

@@ -190,7 +190,7 @@ class Viewer:
     def picture(self, camera: str | None = None) -> int:
         """Wait for a picture (of the camera) and return its frame's number."""
         while True:
-            headers, _ = self.part()
+            headers, __ = self.part()
             if "X-Camera" in headers and camera in (None, headers["X-Camera"]):
                 return int(headers["X-Frame"])
 

@@ -156,7 +156,7 @@ def test_it_stops_quickly_with_viewers_who_read_and_who_do_not(kafka: Any, topic
         Viewer(service.port, "/cameras/gate/stream.mjpg") as viewer,
     ):
         viewer.read(9)
-        for _ in range(10):
+        for __ in range(10):
             viewer.part()
         assert service.end() == 0
     assert not [line for line in service.lines if "Traceback" in line or "without completing" in line]

@@ -69,7 +69,7 @@ def test_a_stream_begins_with_the_last_frame_and_each_frame_ends_with_the_next_b
 def test_all_cameras_in_one_stream(site: Site) -> None:
     with Feed(site.offer, ["gate", "yard", "attic"]), Viewer(site.port, "/live") as viewer:
         assert viewer.read(9) == b"--frame\r\n"
-        cameras = [viewer.part()[0]["X-Camera"] for _ in range(12)]
+        cameras = [viewer.part()[0]["X-Camera"] for __ in range(12)]
         assert {camera: cameras.count(camera) for camera in set(cameras)} == {"gate": 4, "yard": 4, "attic": 4}
 
 
@@ -150,7 +150,7 @@ def test_streams_end_with_the_server_and_stalled_ones_are_cut(make_site: MakeSit
         Viewer(site.port, "/live") as quick,
     ):
         quick.read(9)
-        for _ in range(20):
+        for __ in range(20):
             quick.part()
         site.stop()
         with pytest.raises(EOFError):

@@ -128,6 +128,6 @@ def test_batches_of_a_slow_model_are_small() -> None:
 def test_batches_grow_again_with_a_model_that_is_well_again() -> None:
     size = BatchSize(8, target_s=0.2)
     size.given_up(frames=1, seconds=0.5)
-    for _ in range(40):
+    for __ in range(40):
         size.answered(frames=1, seconds=0.01)
     assert size.now == 8

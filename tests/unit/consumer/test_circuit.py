@@ -18,7 +18,7 @@ def circuit() -> tuple[Circuit, Clock, list[str]]:
 
 
 def test_a_model_is_probed_before_frames_wait_for_it() -> None:
-    subject, _, told = circuit()
+    subject, __, told = circuit()
     assert not subject.closed
     assert subject.take_probe()
     subject.answered()
@@ -28,15 +28,15 @@ def test_a_model_is_probed_before_frames_wait_for_it() -> None:
 
 
 def test_it_opens_after_failures_in_a_row_and_says_so_once() -> None:
-    subject, _, told = circuit()
+    subject, __, told = circuit()
     subject.answered()
-    for _ in range(2):
+    for __ in range(2):
         subject.failed("no answer")
     subject.answered()  # one replica of two is well
-    for _ in range(2):
+    for __ in range(2):
         subject.failed("no answer")
     assert subject.closed
-    for _ in range(5):
+    for __ in range(5):
         subject.failed("no answer")
     assert not subject.closed
     assert subject.cause == "no answer"
@@ -46,7 +46,7 @@ def test_it_opens_after_failures_in_a_row_and_says_so_once() -> None:
 def test_while_open_it_probes_now_and_then_and_closes_with_an_answer() -> None:
     subject, clock, told = circuit()
     subject.answered()
-    for _ in range(3):
+    for __ in range(3):
         subject.failed("unavailable")
     assert not subject.take_probe()
     clock.now += 0.6

@@ -52,7 +52,7 @@ def test_a_dropped_frame_holds_nothing_back() -> None:
 
 def test_a_frame_that_hangs_is_overtaken_and_never_sent_after() -> None:
     bench = Bench(max_wait_s=0.1)
-    first, second, third = (bench.order.take("a") for _ in range(3))
+    first, second, third = (bench.order.take("a") for __ in range(3))
     bench.order.done(second, "2")
     bench.clock.now += 0.09
     bench.order.tick()
@@ -72,7 +72,7 @@ def test_whatever_happens_nothing_is_sent_out_of_order_and_nothing_is_lost(seed:
     bench, chance = Bench(), random.Random(seed)
     open_tickets = []
     numbers = itertools.count()
-    for _ in range(300):
+    for __ in range(300):
         action = chance.random()
         if action < 0.4:
             open_tickets.append((next(numbers), bench.order.take("a")))

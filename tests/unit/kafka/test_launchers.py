@@ -78,7 +78,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def test_environment_becomes_server_properties(machine: Machine) -> None:
-    _, lines = machine.kafka(
+    __, lines = machine.kafka(
         KAFKA_MESSAGE_MAX_BYTES="1024",
         KAFKA_LISTENER_NAME_A___B_SASL__X="y",
         KAFKA_LISTENERS="PLAINTEXT://127.0.4.2:9092",
@@ -99,7 +99,7 @@ def test_environment_becomes_server_properties(machine: Machine) -> None:
 
 
 def test_no_value_breaks_out_of_its_line(machine: Machine) -> None:
-    _, lines = machine.kafka(KAFKA_A=r"back\slash & more", KAFKA_B="two\nlines\r", KAFKA_C=" space = in front")
+    __, lines = machine.kafka(KAFKA_A=r"back\slash & more", KAFKA_B="two\nlines\r", KAFKA_C=" space = in front")
     assert r"a=back\\slash & more" in lines
     assert r"b=two\nlines\r" in lines
     assert r"c=\ space = in front" in lines
@@ -112,7 +112,7 @@ def test_configuration_is_for_its_owner_only(machine: Machine) -> None:
 
 
 def test_java_is_told_heap_agent_and_options(machine: Machine) -> None:
-    words, _ = machine.kafka(KAFKA_METRICS_PORT="9404", KAFKA_HEAP_OPTS="-Xms64m -Xmx1g", KAFKA_OPTS="-Da=1 -Db=2")
+    words, __ = machine.kafka(KAFKA_METRICS_PORT="9404", KAFKA_HEAP_OPTS="-Xms64m -Xmx1g", KAFKA_OPTS="-Da=1 -Db=2")
     assert {"-Xms64m", "-Xmx1g", "-Da=1", "-Db=2"} <= set(words)
     agents = [word for word in words if word.startswith("-javaagent:")]
     agent = f"-javaagent:{machine.libs}/jmx_prometheus_javaagent-9.jar=127.0.4.2:9404:"
@@ -130,7 +130,7 @@ def test_broker_id_is_the_ordinal(machine: Machine, name: str, number: str) -> N
 def test_waits_for_the_session_of_a_killed_broker(machine: Machine) -> None:
     machine.data.mkdir()
     (machine.data / "meta.properties").touch()
-    words, _ = machine.kafka()
+    words, __ = machine.kafka()
     assert words[0] == "kafka-server: waiting: ZooKeeper still has the session of the broker 2 that was killed"
     assert words[-2] == "kafka.Kafka"
     assert len(machine.asked.read_text().splitlines()) == 3
@@ -170,7 +170,7 @@ def test_environment_becomes_zoo_cfg(machine: Machine) -> None:
 
 def test_server_of_an_ensemble_listens_on_its_own_address(machine: Machine) -> None:
     servers = " ".join(f"server.{number}=zk-{number - 1}.zk:2888:3888" for number in (1, 2, 3))
-    _, lines = machine.zookeeper(ZOO_SERVERS=servers)
+    __, lines = machine.zookeeper(ZOO_SERVERS=servers)
     assert [line for line in lines if line.startswith("server.")] == [
         "server.1=zk-0.zk:2888:3888",
         "server.2=zk-1.zk:2888:3888",

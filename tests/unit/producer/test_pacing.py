@@ -95,14 +95,14 @@ def test_timetable_does_not_rush_after_a_long_stop() -> None:
 
 def test_backoff_doubles_its_ceiling_up_to_the_most_and_starts_anew() -> None:
     backoff = Backoff(0.5, 10, uniform=lambda least, most: most)
-    assert [backoff.next() for _ in range(7)] == [0.5, 1, 2, 4, 8, 10, 10]
+    assert [backoff.next() for __ in range(7)] == [0.5, 1, 2, 4, 8, 10, 10]
     backoff.reset()
     assert backoff.next() == 0.5
 
 
 def test_backoff_has_full_jitter() -> None:
     backoff = Backoff(10, 10)
-    waits = [backoff.next() for _ in range(1000)]
+    waits = [backoff.next() for __ in range(1000)]
     assert all(0 <= wait <= 10 for wait in waits)
     assert min(waits) < 1 and max(waits) > 9
 

@@ -27,7 +27,7 @@ class Script:
         self.stop = threading.Event()
         self.closed = 0
 
-    def open(self, _: object) -> Script:
+    def open(self, __: object) -> Script:
         camera = next(self.cameras, None)
         if camera is None:
             self.stop.set()

@@ -30,7 +30,7 @@ def test_a_clip_starts_again_after_its_last_frame(tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.avi", frames=5)
     source = open_still(locate((tmp_path / "clip.avi").as_uri()))
     seen = []
-    for _ in range(13):
+    for __ in range(13):
         source.grab()
         seen.append(round(source.retrieve().mean() / 20))
     source.close()
@@ -47,7 +47,7 @@ def test_a_clip_is_played_at_its_own_speed_over_its_end(tmp_path: Path, monkeypa
 
     monkeypatch.setattr("cctv_producer.sources.Timetable", partial(Timetable, clock=lambda: now[0]))
     source = connect(locate((tmp_path / "clip.avi").as_uri()), pause, fps=0, timeout_ms=1000)
-    for _ in range(13):
+    for __ in range(13):
         source.grab()
         moments.append(now[0])
     source.close()
@@ -71,7 +71,7 @@ def test_a_still_that_is_none_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"no picture")
     cv2.imwrite(str(tmp_path / "b.png"), np.zeros((8, 8, 3), np.uint8))
     source = open_still(locate(tmp_path.as_uri()))
-    for _ in range(3):
+    for __ in range(3):
         with pytest.raises(Unreadable, match=r"a\.jpg cannot be decoded"):
             source.grab()
         source.grab()

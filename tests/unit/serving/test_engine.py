@@ -63,6 +63,6 @@ def test_a_failing_run_gives_its_turn_back() -> None:
     def fail() -> dict[str, np.ndarray]:
         raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "no image")
 
-    for _ in range(3):
+    for __ in range(3):
         with pytest.raises(ServingError, match="no image"), engine.admitted("grpc"):
             engine.run(fail, None, lambda: True)

@@ -42,7 +42,7 @@ def test_what_a_killed_build_left_is_removed(tmp_path: Path, monkeypatch: pytest
 def test_a_missing_wheel_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def build(_: Path) -> None:
+    def build(__: Path) -> None:
         imagenet.wheel_file("no_such_package", "*.pth", "some-wheel")
 
     monkeypatch.setattr(imagenet, "build", build)

@@ -56,7 +56,7 @@ def pods(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pods]:
         for stage in STAGES:
             growing = {way for at, way in COUNTERS[:reached] if at == stage}
             servers.append(Metrics(stage, growing, causes or {} if stage == "consumer" else {}))
-            threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+            threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
             listed.append(
                 {
                     "name": f"{stage}-0",

@@ -30,7 +30,7 @@ def statuses(hub: Hub) -> dict[str, dict[str, Any]]:
 
 
 async def numbers(viewer: Viewer, count: int) -> list[int]:
-    pictures = [await viewer.next() for _ in range(count)]
+    pictures = [await viewer.next() for __ in range(count)]
     return [picture.key[1] for picture in pictures if picture is not None]
 
 
@@ -152,7 +152,7 @@ async def test_no_camera_starves_when_a_viewer_is_slower_than_all_together(hub: 
 
 
 async def test_viewers_are_capped_and_leave_room(hub: Hub) -> None:
-    viewers = [hub.watch() for _ in range(3)]
+    viewers = [hub.watch() for __ in range(3)]
     with pytest.raises(Full):
         hub.watch()
     with viewers[0]:

@@ -100,13 +100,13 @@ def test_ids_from_records_grow_neither_the_page_nor_the_metrics(
 class HangingClient:
     """Stands for a client whose calls never return."""
 
-    def __init__(self, _: object) -> None:
+    def __init__(self, __: object) -> None:
         self.ended = threading.Event()
 
-    def poll(self, _: float) -> None:
+    def poll(self, __: float) -> None:
         self.ended.wait()
 
-    def list_topics(self, _: str, timeout: float) -> None:
+    def list_topics(self, __: str, timeout: float) -> None:
         self.ended.wait()
         raise KafkaException("hung")
 
@@ -139,7 +139,7 @@ def test_a_kafka_thread_that_hangs_is_found(monkeypatch: pytest.MonkeyPatch, int
 
 
 def test_a_kafka_thread_that_fails_ends_the_service(monkeypatch: pytest.MonkeyPatch, intake: Intake) -> None:
-    def broken(_: object) -> None:
+    def broken(__: object) -> None:
         raise RuntimeError("broken")
 
     monkeypatch.setattr(reader, "Consumer", broken)

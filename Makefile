@@ -27,8 +27,10 @@ IN_TEST_VENV = PATH="$(TEST_VENV)/bin:$$PATH"
 
 # More for ansible-playbook, as in: make up ARGS="-e @cameras.yml -v"; or for pytest: make test TESTS=tests/unit ARGS="-k producer".
 ARGS ?=
-# The quick ones first; the whole pipeline last.
-TESTS ?= tests/unit tests/integration tests/collection tests/molecule
+# The quick ones first, then the longest: what runs beside it ends about when it does.
+TESTS ?= tests/unit tests/molecule tests/collection tests/integration
+# Tests wait more than they work; each file's run one after another.
+JOBS ?= 2
 
 .PHONY: help
 help:  ## List the targets
@@ -77,7 +79,7 @@ lint: test-tools  ## Check style and types
 
 .PHONY: test
 test: lint  ## Run everything that guards the project; ends with pytest's summary
-	@$(IN_TEST_VENV) python -m pytest $(TESTS) $(ARGS)
+	@$(IN_TEST_VENV) python -m pytest --numprocesses $(JOBS) --dist loadfile --durations 10 $(TESTS) $(ARGS)
 
 .PHONY: bench
 bench: test-tools  ## Measure, and write benchmarks/RESULTS.md

@@ -36,7 +36,7 @@ def test_tarball(user: User, tarball: Path) -> None:
     def run(*command: str) -> str:
         return user.run(*command, cwd=folder, log="molecule-tarball.log")
 
-    run("ansible-galaxy", "collection", "install", "--offline", str(tarball))
+    run("ansible-galaxy", "collection", "install", "--offline", shutil.copy(tarball, user.folder))
     site = ("ansible-playbook", "cctv.pipeline.site", "-e", settings)
     run(*site, "--check", "--diff")
     assert not list(user.folder.glob(".local/*/cctv-pipeline"))

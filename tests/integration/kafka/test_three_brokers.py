@@ -18,8 +18,12 @@ def test_one_of_three_may_fail(stack_of: Callable[..., Stack], call: Callable[..
     stack.start()
     made = call("kafka_topic", bootstrap_servers=stack.bootstrap_servers, topics=stack.topics)
     assert made["topics"]["videocam"]["replication_factor"] == 3
-    partitions = stack.admin.list_topics("videocam", timeout=10).topics["videocam"].partitions
-    assert {partition.leader for partition in partitions.values()} == {0, 1, 2}
+
+    def led() -> bool:
+        partitions = stack.admin.list_topics("videocam", timeout=10).topics["videocam"].partitions
+        return {partition.leader for partition in partitions.values()} == {0, 1, 2}
+
+    wait_for("a leader for each partition", led)
 
     # Whoever leads a partition, and one of those who know about it.
     stack["kafka-1"].kill()

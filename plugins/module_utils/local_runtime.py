@@ -75,6 +75,16 @@ class Runtime:
         except FileNotFoundError:
             return {"components": {}, "addresses": {}, "network": "127.0"}
 
+    def _save(self, components, addresses):
+        stored = {"components": components, "addresses": addresses, "network": self.network}
+        write(self._path("store.json"), json.dumps(stored, indent=1, sort_keys=True))
+
+    def forget(self):
+        """Forget what was applied, but not the addresses: it runs again when it is applied again, as it is then."""
+        for name in self.configured():
+            os.unlink(self._path("processes", name + ".conf"))
+        self._save({}, self.addresses)
+
     def store(self):
         """Return the Store of what was applied last."""
         return Store(self.components, self.network, self.addresses, lenient=True)
@@ -136,8 +146,7 @@ class Plan:
             write(runtime._path("processes", name + ".conf"), self._wanted[name])
         for name in self.removed:
             os.unlink(runtime._path("processes", name + ".conf"))
-        stored = {"components": self.components, "addresses": self.addresses, "network": runtime.network}
-        write(runtime._path("store.json"), json.dumps(stored, indent=1, sort_keys=True))
+        runtime._save(self.components, self.addresses)
         probes = {name: self._probes(pod) for name, pod in sorted(self.pods.items())}
         write(runtime._path("probes.json"), json.dumps(probes))
         starts = {name: _size(runtime.supervisor.log_of(name)) for name in self.pods}

@@ -63,7 +63,7 @@ import subprocess
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cctv.pipeline.plugins.module_utils.local_runtime import PROBER, prepare, program
+from ansible_collections.cctv.pipeline.plugins.module_utils.local_runtime import PROBER, Runtime, prepare, program
 from ansible_collections.cctv.pipeline.plugins.module_utils.supervised import Supervisor, write
 
 CONFIGURATION = """\
@@ -119,9 +119,7 @@ def start(module, supervisor, text):
         write(path, text)
     if supervisor.alive():
         return bool(any(supervisor.update(lambda name: None))) or changed or not same
-    # What ran before is started by those who apply it, with what they say now.
-    for name in os.listdir(os.path.join(state, "processes")):
-        os.unlink(os.path.join(state, "processes", name))
+    Runtime(state).forget()
     daemon = subprocess.run(
         [os.path.join(module.params["bin_dir"], "supervisord"), "--configuration", path],
         stdin=subprocess.DEVNULL,

@@ -251,3 +251,15 @@ def test_pruning_leaves_the_named_components(machine: Machine) -> None:
     done = machine.call("local_workload", only=["a"], **machine.dirs)
     assert done["removed"] == ["b-0"]
     assert list(machine.pods()) == ["a-0"]
+
+
+def test_after_a_stop_only_what_is_applied_again_runs(machine: Machine) -> None:
+    machine.supervisor()
+    machine.apply(settings("a"), machine.app("a", reads="a"), component="a")
+    machine.apply(settings("b"), machine.app("b", reads="b"), component="b")
+    addresses = {name: pod["address"] for name, pod in machine.pods().items()}
+    assert machine.supervisor("stopped")["changed"] is True
+    assert machine.supervisor("stopped")["changed"] is False
+    machine.supervisor()
+    machine.apply(settings("b"), machine.app("b", reads="b"), component="b")
+    assert {name: pod["address"] for name, pod in machine.pods().items()} == {"b-0": addresses["b-0"]}

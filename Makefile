@@ -30,7 +30,7 @@ ARGS ?=
 # The quick ones first, then the longest: what runs beside it ends about when it does.
 TESTS ?= tests/unit tests/molecule tests/collection tests/integration
 # Tests wait more than they work; each file's run one after another.
-JOBS ?= 2
+JOBS ?= 3
 
 .PHONY: help
 help:  ## List the targets

@@ -99,7 +99,7 @@ def test_a_named_java_of_the_wrong_version_is_refused(refusals: Refuse, tmp_path
     java.write_text("#!/bin/sh\necho 'openjdk version \"24.0.1\"' >&2\n")
     java.chmod(0o755)
     for folder in (tmp_path, *tmp_path.parents):
-        if folder.owner() == tmp_path.owner() and folder.name.startswith(("pytest-", "test_")):
+        if folder.owner() == tmp_path.owner() and folder.name.startswith(("pytest-", "popen-", "test_")):
             folder.chmod(0o755)  # root refuses a Java that the workloads' user cannot reach
     assert refusals(**FREE, java_home=str(tmp_path / "java")) == [
         f"java_home={tmp_path}/java: is Java 24; expected the home of a Java 17 or 21"

@@ -90,7 +90,7 @@ def pods(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pods]:
     ],
 )
 def test_the_first_hop_that_does_not_count_is_named_with_its_logs(pods: Pods, reached: int, hop: str, logs: list[str]):
-    told, _, seen = pipeline_flow.silent_hop("gate", pods(reached)).partition("; see ")
+    told, __, seen = pipeline_flow.silent_hop("gate", pods(reached)).partition("; see ")
     assert told.endswith(f"silent is {hop}")
     assert seen == ", ".join(f"/logs/{name}.log" for name in logs)
 

@@ -40,10 +40,34 @@ pods:
   sample:
     - {name: video-0, workload: video, component: video, labels: {}, address: 127.0.0.1, ports: {http: 30163}, state: running, ready: true,
        why: "", pid: 4711, since: 1763800000, killed: 0, log: /home/me/.local/state/cctv-pipeline/logs/video-0.log}
+table:
+  description: The same as lines of text.
+  returned: always
+  type: list
+  elements: str
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cctv.pipeline.plugins.module_utils.local_runtime import Runtime
+from ansible_collections.cctv.pipeline.plugins.module_utils.table import lines
+
+TITLES = ["process", "state", "ready", "pid", "listens on", "log"]
+
+
+def table(pods):
+    """Return what a person wants to know of the pods as lines."""
+    rows = [
+        [
+            pod["name"],
+            pod["state"],
+            "yes" if pod["ready"] else pod["why"] or "no",
+            str(pod["pid"]),
+            "%s:%s" % (pod["address"], ",".join(str(port) for port in sorted(pod["ports"].values()))),
+            pod["log"],
+        ]
+        for pod in pods
+    ]
+    return lines([TITLES] + rows, right=(3,))
 
 
 def main():
@@ -76,7 +100,8 @@ def main():
                 "log": supervisor.log_of(pod.name),
             }
         )
-    module.exit_json(changed=False, running=running, pods=sorted(pods, key=lambda pod: pod["name"]))
+    pods.sort(key=lambda pod: pod["name"])
+    module.exit_json(changed=False, running=running, pods=pods, table=table(pods))
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
+from ansible_collections.cctv.pipeline.plugins.module_utils.table import lines
 
 COLUMNS = (
     ("camera", "%s", "id"),
@@ -91,15 +92,7 @@ def table(cameras):
     """Return the cameras' figures as lines of equally wide columns."""
     rows = [[title for title, form, key in COLUMNS]]
     rows += [[form % camera[key] for title, form, key in COLUMNS] for camera in cameras]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if number in (0, 5) else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return lines
+    return lines(rows, right=(1, 2, 3, 4))
 
 
 def counters(pod):
@@ -227,10 +220,15 @@ def main():
         if not missing and not problem:
             break
         if time.monotonic() > end:
-            lines = ["%s: %s" % (camera, silent_hop(camera, pods)) for camera in missing]
+            silent = ["%s: %s" % (camera, silent_hop(camera, pods)) for camera in missing]
             module.fail_json(
                 msg="after %d s, no predicted frames of %d of %d cameras:\n%s"
-                % (module.params["wait_timeout"], len(missing), len(wanted), "\n".join(filter(None, [problem] + lines)))
+                % (
+                    module.params["wait_timeout"],
+                    len(missing),
+                    len(wanted),
+                    "\n".join(filter(None, [problem] + silent)),
+                )
             )
         time.sleep(0.25)
     cameras = [said[camera] for camera in wanted]

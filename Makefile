@@ -79,7 +79,7 @@ lint: test-tools  ## Check style and types
 
 .PHONY: test
 test: lint  ## Run everything that guards the project; ends with pytest's summary
-	@$(IN_TEST_VENV) python -m pytest --numprocesses $(JOBS) --dist loadfile --durations 10 $(TESTS) $(ARGS)
+	@$(IN_TEST_VENV) python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --durations 10 $(TESTS) $(ARGS)
 
 .PHONY: bench
 bench: test-tools  ## Measure, and write benchmarks/RESULTS.md

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xmlrpc.client import Fault
 
 from cctv_common.log import Log, configure
 
@@ -179,7 +180,7 @@ class Prober:
         self._read_pods()
         try:
             infos = await asyncio.to_thread(self._rpc.getAllProcessInfo)
-        except OSError as error:
+        except (OSError, Fault) as error:  # a Fault: it is shutting down
             self._log.warning("supervisor away", problem=str(error))
             self._rpc = connect(self._state)
             return

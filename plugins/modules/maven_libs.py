@@ -138,6 +138,11 @@ def fetch(entry, repository, folder, timeout):
         raise Failed("%s has the SHA-256 %s, expected %s" % (url, digest.hexdigest(), entry["sha256"]))
 
 
+def complete(folder, names):
+    """Return whether all jars are there; a folder is only ever put in place whole."""
+    return os.path.isdir(folder) and names <= set(os.listdir(folder))
+
+
 def main():
     artifact = {name: {"type": "str", "required": True} for name in ("group", "artifact", "version", "sha256")}
     artifact["classifier"] = {"type": "str", "default": ""}
@@ -155,7 +160,7 @@ def main():
     names = {file_name(entry) for entry in artifacts}
     if len(names) < len(artifacts):
         module.fail_json(msg="two of the artifacts have jars of the same name")
-    if os.path.isdir(dest) and names <= set(os.listdir(dest)):
+    if complete(dest, names):
         module.exit_json(changed=False, fetched=[])
     if module.check_mode:
         module.exit_json(changed=True, fetched=sorted(names))
@@ -179,10 +184,11 @@ def main():
                 for future in running:
                     future.cancel()
                 raise
-        if os.path.isdir(dest):
-            shutil.rmtree(dest)
-        os.rename(folder, dest)
-        folder = None
+        # Another run may have put the same jars there meanwhile, and may be using them.
+        if not complete(dest, names):
+            shutil.rmtree(dest, ignore_errors=True)
+            os.rename(folder, dest)
+            folder = None
     except (Failed, OSError) as error:
         module.fail_json(msg=str(error))
     finally:

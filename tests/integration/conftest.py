@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -36,24 +37,28 @@ def jars() -> Path:
     lock = (SERVICE / "maven.lock.yml").read_text()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cctv-pipeline-tests"
     libs = cache / "kafka" / hashlib.sha256(lock.encode()).hexdigest()[:12] / "libs"
-    if not libs.is_dir():
-        arguments = {"artifacts": yaml.safe_load(lock)["maven_artifacts"], "dest": str(libs)}
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "ansible", "adhoc", "localhost", "--inventory", "localhost,"),
-                *(
-                    "--connection",
-                    "local",
-                    "--module-name",
-                    "cctv.pipeline.maven_libs",
-                    "--args",
-                    json.dumps(arguments),
-                ),
-            ],
-            env=os.environ
-            | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
-            check=True,
-        )
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "kafka.lock").open("w") as lock_file:
+        # The first of several test processes fetches for all.
+        fcntl.flock(lock_file, fcntl.LOCK_EX)
+        if not libs.is_dir():
+            arguments = {"artifacts": yaml.safe_load(lock)["maven_artifacts"], "dest": str(libs)}
+            subprocess.run(
+                [
+                    *(sys.executable, "-m", "ansible", "adhoc", "localhost", "--inventory", "localhost,"),
+                    *(
+                        "--connection",
+                        "local",
+                        "--module-name",
+                        "cctv.pipeline.maven_libs",
+                        "--args",
+                        json.dumps(arguments),
+                    ),
+                ],
+                env=os.environ
+                | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
+                check=True,
+            )
     return libs
 
 

@@ -94,6 +94,13 @@ class Store:
             data.update(found.get("stringData") or {})
         return data
 
+    def _sources(self, source, suffix, who):
+        """Yield kind, reference and data of each ConfigMap or Secret that ``source`` refers to."""
+        for kind, field in (("ConfigMap", "configMap"), ("Secret", "secret")):
+            reference = source.get(field + suffix)
+            if reference is not None:
+                yield kind, reference, self._data(kind, reference["name"], reference.get("optional"), who)
+
     def pods(self):
         """Return every Pod that should run; raises Refused with all that stands against it."""
         if not self._pods:
@@ -234,28 +241,19 @@ class Store:
 
     def _set_environment(self, env, container, fields, mounts, who):
         for source in container.get("envFrom") or []:
-            for kind, field in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
-                if field in source:
-                    reference = source[field]
-                    data = self._data(kind, reference["name"], reference.get("optional"), who)
-                    env.update((source.get("prefix", "") + key, placed(value, mounts)) for key, value in data.items())
+            for kind, reference, data in self._sources(source, "Ref", who):
+                env.update((source.get("prefix", "") + key, placed(value, mounts)) for key, value in data.items())
         for variable in container.get("env") or []:
             name = variable["name"]
             if "valueFrom" not in variable:
                 env[name] = placed(expand(str(variable.get("value", "")), env), mounts)
                 continue
             source = variable["valueFrom"]
-            for kind, field in (("ConfigMap", "configMapKeyRef"), ("Secret", "secretKeyRef")):
-                if field in source:
-                    reference = source[field]
-                    optional = reference.get("optional")
-                    data = self._data(kind, reference["name"], optional, who)
-                    if reference["key"] in data:
-                        env[name] = placed(data[reference["key"]], mounts)
-                    elif not optional and not self.lenient:
-                        self._problems.append(
-                            "%s: %s %s has no key %s" % (who, kind, reference["name"], reference["key"])
-                        )
+            for kind, reference, data in self._sources(source, "KeyRef", who):
+                if reference["key"] in data:
+                    env[name] = placed(data[reference["key"]], mounts)
+                elif not reference.get("optional") and not self.lenient:
+                    self._problems.append("%s: %s %s has no key %s" % (who, kind, reference["name"], reference["key"]))
             if "fieldRef" in source:
                 path = source["fieldRef"]["fieldPath"]
                 label = re.match(r"metadata\.labels\['([^']+)'\]$", path)

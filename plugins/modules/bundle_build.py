@@ -1,0 +1,228 @@
+#!/usr/bin/python
+# Copyright: the cctv.pipeline contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: bundle_build
+short_description: Build all that a cluster without internet needs
+version_added: 1.1.0
+description:
+  - Builds one folder of programs, Debian packages and container images, with a CycloneDX document that lists each with version, origin and SHA-256.
+  - Programs are compiled from Go modules that C(go.sum) files pin; packages come from apt, which verifies them; images from Dockerfiles by buildah.
+  - Each step is kept in a cache by the hash of all that it reads, so another run does what changed, and one after an interrupted run the rest.
+  - Tells each step's start, end and seconds while it runs.
+  - Runs on the controller, whatever the task's host is; root is not needed.
+author: The cctv.pipeline contributors (@cctv-pipeline)
+options:
+  dest:
+    description:
+      - The folder to make.
+      - One that is there is replaced when the new one is complete.
+    type: path
+    required: true
+  cache:
+    description: Folder of what is kept from one run to the next.
+    type: path
+    required: true
+  files:
+    description: Folder with a module's C(go/NAME/go.mod) and C(go.sum), and images' C(images/NAME/Dockerfile).
+    type: path
+    required: true
+  suite:
+    description: Codename of the hosts' Debian, which images are based on.
+    type: str
+    default: bookworm
+  apt_sources:
+    description:
+      - Lines of a sources.list to take Debian from.
+      - By default those of this machine's that have the suite's component main.
+    type: list
+    elements: str
+    default: []
+  packages:
+    description: Debian packages that hosts need; what these depend on and a minimal host lacks is taken, too.
+    type: list
+    elements: str
+    default: []
+  go_modules:
+    description: Programs to compile from Go modules.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The folder of its C(go.mod) below O(files).
+        type: str
+        required: true
+      module:
+        description: The module; the version that C(go.mod) requires of it is the programs' version.
+        type: str
+        required: true
+      ldflags:
+        description: More for go's option C(-ldflags). C({version}), C({number}), C({major}) and C({minor}) are replaced.
+        type: str
+        default: ""
+      tags:
+        description: Build tags.
+        type: list
+        elements: str
+        default: []
+      cgo:
+        description: Whether it needs a C compiler.
+        type: bool
+        default: false
+      weight:
+        description: The seconds that it takes, about. Steps that take longest begin first.
+        type: int
+        default: 10
+      programs:
+        description: What to compile.
+        type: list
+        elements: dict
+        required: true
+        suboptions:
+          name:
+            description: The program's name.
+            type: str
+            required: true
+          package:
+            description: Its package, in the module or in full. By default the module itself.
+            type: str
+          check:
+            description: Arguments with which it says its version, by default C(--version). One that says another version is refused.
+            type: list
+            elements: str
+          folder:
+            description: Where it lies in the bundle. By default it is only for images.
+            type: str
+            choices: [bin, cni]
+  c_programs:
+    description: Programs to compile, static, from one C file of a Go module.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The program's name.
+        type: str
+        required: true
+      go_module:
+        description: The entry of O(go_modules) whose C(go.mod) requires the module.
+        type: str
+        required: true
+      module:
+        description: The module.
+        type: str
+        required: true
+      source:
+        description: The C file in the module.
+        type: str
+        required: true
+      version:
+        description: The program's version.
+        type: str
+        required: true
+      defines:
+        description: Macros to define.
+        type: dict
+        default: {}
+      check:
+        description: Arguments with which it says its version.
+        type: list
+        elements: str
+        required: true
+  images:
+    description: Container images to build, each after the one that it is based on.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Its public name, with the registry's host.
+        type: str
+        required: true
+      tag:
+        description: Its tag. C({version}), C({number}), C({major}) and C({minor}) are those of the first of its contents.
+        type: str
+        default: "{version}"
+      context:
+        description: Folder with its Dockerfile. By default C(images/) with the last part of its name, below O(files).
+        type: path
+      base:
+        description: The image of this list that its Dockerfile starts from, given to it as the build argument C(BASE).
+        type: str
+        default: ""
+      args:
+        description: More build arguments.
+        type: dict
+        default: {}
+      contents:
+        description: Programs, or C(rootfs.tar), a minimal Debian, that are put beside its Dockerfile.
+        type: list
+        elements: str
+        default: []
+      packages:
+        description: Debian packages that C(packages/install) beside its Dockerfile installs.
+        type: list
+        elements: str
+        default: []
+      publish:
+        description: Whether it is part of the bundle, and not just what others are based on.
+        type: bool
+        default: true
+  timestamp:
+    description: The time, in seconds since 1970, of all files in images and in the tar, so that they are reproducible.
+    type: int
+    default: 0
+  refresh:
+    description: Whether to take Debian's packages as they are today, instead of as they were when they were fetched.
+    type: bool
+    default: false
+  tar:
+    description: Whether to write a tar of the folder beside it.
+    type: bool
+    default: true
+  jobs:
+    description: How many steps run at the same time. Each compilation uses all processors by itself.
+    type: int
+    default: 3
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Build a bundle of one program and its image
+  cctv.pipeline.bundle_build:
+    dest: ~/.local/share/example/bundle
+    cache: ~/.cache/example
+    files: "{{ role_path }}/files"
+    packages: [runc]
+    go_modules:
+      - name: coredns
+        module: github.com/coredns/coredns
+        programs:
+          - name: coredns
+            check: [-version]
+    images:
+      - name: registry.k8s.io/coredns/coredns
+        contents: [coredns]
+"""
+
+RETURN = r"""
+steps:
+  description: The steps that were done, or would be in check mode.
+  returned: success
+  type: list
+  elements: str
+step_seconds:
+  description: How long each of them took.
+  returned: when something was done
+  type: dict
+seconds:
+  description: How long all took.
+  returned: success
+  type: float
+"""

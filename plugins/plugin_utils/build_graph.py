@@ -76,17 +76,7 @@ def tree(folder, skip=()):
 
 def remove(folder):
     """Remove a folder, also one that belongs to the users of a user namespace."""
-
-    def again(function, path, error):
-        try:
-            os.chmod(os.path.dirname(path), 0o700)
-            function(path)
-        except OSError:
-            pass
-
-    if not os.path.lexists(folder):
-        return
-    shutil.rmtree(folder, onerror=again)
+    shutil.rmtree(folder, ignore_errors=True)
     if os.path.lexists(folder):
         subprocess.run(
             ["unshare", "--map-auto", "--map-root-user", "--", "rm", "-rf", "--", folder],
@@ -136,6 +126,8 @@ class Task:
         self.name = step.name
         self.folder = folder
         self.work = work
+        self.temporary = []
+        """Folders elsewhere that go with this one."""
         self.started = time.monotonic()
         self.results = {name: build.results[name] for name in step.needs}
         self.log = os.path.join(build.cache, "logs", step.name.replace("/", "_") + ".log")
@@ -314,6 +306,8 @@ class Build:
 
     def _task(self, step):
         work = tempfile.mkdtemp(prefix=step.name.replace("/", "_") + "-", dir=os.path.join(self.cache, "work"))
+        # Programs that become other users have to get in.
+        os.chmod(work, 0o755)
         folder = os.path.join(work, "made")
         os.mkdir(folder)
         task = Task(self, step, folder, os.path.join(work, "work"))
@@ -357,7 +351,8 @@ class Build:
             os.rename(base, place)
             return self._read(place)
         finally:
-            remove(os.path.dirname(task.folder))
+            for folder in [os.path.dirname(task.folder)] + task.temporary:
+                remove(folder)
 
     def _prune(self, steps):
         """Remove results that were not used for longest."""

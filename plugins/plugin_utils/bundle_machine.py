@@ -31,7 +31,9 @@ BUNDLE = 900
 def machine_go(files):
     """Return the machine's Go if it is new enough, else None."""
     program = shutil.which("go")
-    said = program and bundle_parts.run(program, "env", "GOVERSION", env=dict(os.environ, GOTOOLCHAIN="local"))
+    # Without a place for its settings it makes no folder for them.
+    environment = dict(os.environ, GOTOOLCHAIN="local", XDG_CONFIG_HOME=os.devnull)
+    said = program and bundle_parts.run(program, "env", "GOVERSION", env=environment)
     wanted = bundle_parts.wanted_go(os.path.join(files, "go"))
     if not said or bundle_parts.numbers(said) < bundle_parts.numbers(wanted):
         return None
@@ -44,7 +46,8 @@ def problems(options, parts, would):
     machine = platform.machine()
     if machine != "x86_64":
         found.append(
-            "this machine is %s, and a bundle is for %s: build it on such a machine" % (machine, bundle_parts.ARCHITECTURE)
+            "this machine is %s, and a bundle is for %s: build it on such a machine"
+            % (machine, bundle_parts.ARCHITECTURE)
         )
     missing = {program: package for program, package in PROGRAMS.items() if not shutil.which(program)}
     if os.geteuid() != 0 and not shutil.which("newuidmap"):
@@ -100,7 +103,9 @@ def _disk(options, would):
 
     def take(table):
         return sum(
-            next((size for name, size in table.items() if step == name or (name[-1] == "-" and step.startswith(name))), 0)
+            next(
+                (size for name, size in table.items() if step == name or (name[-1] == "-" and step.startswith(name))), 0
+            )
             for step in would
         )
 

@@ -10,20 +10,29 @@ import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from urllib.parse import quote, urlsplit
 
 from ansible_collections.cctv.pipeline.plugins.plugin_utils import bundle_sbom
-from ansible_collections.cctv.pipeline.plugins.plugin_utils.build_graph import Failed, Step, digest_of, remove, sha256_of, tree
+from ansible_collections.cctv.pipeline.plugins.plugin_utils.build_graph import (
+    Failed,
+    Step,
+    digest_of,
+    remove,
+    sha256_of,
+    tree,
+)
 
 ARCHITECTURE = "amd64"
 PARTS = ("", "-updates", "-security")
 """A Debian suite's own parts, as apt's sources name them."""
 # A changed number makes the steps of that kind run again: raise it when what they do changes.
-REVISION = {"go": 1, "c": 1, "apt": 1, "debian": 2, "packages": 1, "image": 1, "images": 1}
+REVISION = {"go": 1, "c": 1, "apt": 1, "debian": 3, "packages": 1, "image": 2, "images": 1}
 # What images do without. dpkg keeps to it in images that are based on this one, too.
 EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*")
 INCLUDED = ("/usr/share/doc/*/copyright", "/usr/share/locale/locale.alias")
@@ -370,26 +379,25 @@ class Parts:
             with open(sources, "w", encoding="utf-8") as out:
                 out.write("\n".join(self.sources) + "\n")
             rootfs = os.path.join(task.folder, "rootfs.tar")
+            temporary = self._open_tmp(task)
             task.run(
                 ["mmdebstrap", "--variant=minbase", "--architectures=" + ARCHITECTURE, "--skip=output/dev"]
                 + ["--dpkgopt=path-exclude=" + path for path in EXCLUDED]
                 + ["--dpkgopt=path-include=" + path for path in INCLUDED]
                 + [
                     # Nothing of the machine that builds: pods have a name and a resolver of their own, and no source of packages.
-                    '--customize-hook=cd "$1/etc" && rm -rf apt/sources.list apt/sources.list.d/* hostname resolv.conf',
+                    '--customize-hook=cd "$1" && rm -rf etc/apt/sources.list etc/apt/sources.list.d/* etc/hostname etc/resolv.conf',
                     suite,
                     rootfs,
                     sources,
                 ],
-                change={"SOURCE_DATE_EPOCH": self.timestamp, "LC_ALL": "C.UTF-8", "TMPDIR": self._tmp(task)},
+                change={"SOURCE_DATE_EPOCH": self.timestamp, "LC_ALL": "C.UTF-8", "TMPDIR": temporary},
             )
             with tarfile.open(rootfs) as tar, open(os.path.join(task.folder, "status"), "wb") as out:
                 shutil.copyfileobj(tar.extractfile("./var/lib/dpkg/status"), out)
 
         inputs = {"suite": suite, "sources": self.sources}
-        self._step(
-            "apt", lists, inputs=dict(inputs, revision=REVISION["apt"]), refresh=self.refresh, weight=8
-        )
+        self._step("apt", lists, inputs=dict(inputs, revision=REVISION["apt"]), refresh=self.refresh, weight=8)
         self._step(
             "debian",
             base,
@@ -408,9 +416,22 @@ class Parts:
 
     @staticmethod
     def _tmp(task):
-        """Return a folder for temporary files of programs that become other users."""
+        """Return a folder for a step's temporary files."""
         path = os.path.join(task.work, "tmp")
         os.makedirs(path, exist_ok=True)
+        return path
+
+    def _open_tmp(self, task):
+        """Return a folder for temporary files of mmdebstrap, whose users have to reach it: not in a home that is closed."""
+        path = self._tmp(task)
+        above = path
+        while above != "/" and os.stat(above).st_mode & stat.S_IXOTH:
+            above = os.path.dirname(above)
+        if above == "/" or os.geteuid() == 0:
+            return path
+        path = tempfile.mkdtemp(prefix="cctv-pipeline-", dir="/var/tmp")
+        os.chmod(path, 0o755)
+        task.temporary.append(path)
         return path
 
     def _packages(self, name, packages, before):
@@ -533,9 +554,9 @@ class Parts:
             buildah = Buildah(task, self._tmp(task))
             options = []
             if base:
-                buildah("pull", "--quiet", "oci:%s:image" % task.path(base["step"], "image"))
-                found = buildah("images", "--quiet", "--no-trunc").split()
-                buildah("tag", found[0], "localhost/base:image")
+                # An image from a layout is named after its path, and few paths are names.
+                os.symlink(task.path(base["step"], "image"), os.path.join(task.work, "base"))
+                buildah("tag", buildah("pull", "--quiet", "oci:base:image").split()[-1], "localhost/base:image")
                 options += ["--build-arg", "BASE=localhost/base:image"]
             for name, value in sorted(arguments.items()):
                 options += ["--build-arg", "%s=%s" % (name, value)]
@@ -594,9 +615,7 @@ class Parts:
         def publish(task):
             with Registry(task, task.path(self.programs["registry"][0], "registry"), task.folder) as registry:
                 for image in images:
-                    registry.push(
-                        task.path(image["step"], "image"), repository(image["name"]), image["tag"]
-                    )
+                    registry.push(task.path(image["step"], "image"), repository(image["name"]), image["tag"])
 
         names = sorted([image["name"], image["tag"]] for image in images)
         self._step("check-images", check, inputs={"images": names}, needs=[kubernetes[0]])
@@ -624,6 +643,7 @@ class Parts:
 
 def oci(folder):
     """Return (descriptor, manifest, config) of the image in an OCI layout."""
+
     def blob(descriptor):
         with open(os.path.join(folder, "blobs", *descriptor["digest"].split(":")), encoding="utf-8") as source:
             return json.load(source)
@@ -641,36 +661,40 @@ class Buildah:
         self.task = task
         base = os.path.join(task.work, "containers")
         os.makedirs(os.path.join(base, "run"))
-        self.options = ["--root", os.path.join(base, "storage"), "--runroot", os.path.join(base, "run", "containers")]
-        files = {
-            "storage.conf": "",
-            "containers.conf": "",
-            "registries.conf": "",
-            "policy.json": '{"default": [{"type": "insecureAcceptAnything"}]}',
-        }
-        for name, content in files.items():
-            with open(os.path.join(base, name), "w", encoding="utf-8") as out:
-                out.write(content)
+        # None of the machine's own settings.
+        self._write(base, "containers.conf", "")
+        self._write(base, "registries.conf", "")
+        self._write(base, "policy.json", '{"default": [{"type": "insecureAcceptAnything"}]}')
         self.policy = os.path.join(base, "policy.json")
         self.environment = {
             "CONTAINERS_STORAGE_CONF": os.path.join(base, "storage.conf"),
             "CONTAINERS_CONF": os.path.join(base, "containers.conf"),
             "CONTAINERS_REGISTRIES_CONF": os.path.join(base, "registries.conf"),
+            "XDG_CONFIG_HOME": base,
+            "XDG_DATA_HOME": base,
             "XDG_RUNTIME_DIR": os.path.join(base, "run"),
             "TMPDIR": temporary,
         }
-        # Copies whole file systems, but works everywhere.
-        driver = "vfs"
-        if run("buildah", *self.options, "--storage-driver", "overlay", "info", env=dict(os.environ, **self.environment)):
-            driver = "overlay"
-        else:
+        environment = dict(os.environ, **self.environment)
+        # The second copies whole file systems, but works everywhere. In a user namespace the first leaves its own
+        # extended attributes in images.
+        for driver in ("overlay", "vfs") if os.geteuid() == 0 else ("vfs",):
+            self._write(base, "storage.conf", '[storage]\ndriver = "%s"\n' % driver)
+            self.command = ["buildah", "--root", base + "/storage", "--runroot", base + "/run/containers"]
+            self.command += ["--storage-driver", driver]
+            if driver == "vfs" or run(*self.command, "info", env=environment):
+                break
             remove(base + "/storage")
-        self.options += ["--storage-driver", driver]
+
+    @staticmethod
+    def _write(base, name, content):
+        with open(os.path.join(base, name), "w", encoding="utf-8") as out:
+            out.write(content)
 
     def __call__(self, command, *arguments):
         options = ["--signature-policy", self.policy] if command in ("pull", "build", "push") else []
         return self.task.run(
-            ["buildah"] + self.options + [command] + options + list(arguments), change=self.environment
+            self.command + [command] + options + list(arguments), change=self.environment, cwd=self.task.work
         )
 
 
@@ -700,9 +724,7 @@ class Registry:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("REGISTRY_", "OTEL_"))}
         environment["OTEL_TRACES_EXPORTER"] = "none"
         with open(self.task.log, "ab") as log:
-            self.process = self.task.start(
-                [self.program, "serve", config], stdout=log, stderr=log, env=environment
-            )
+            self.process = self.task.start([self.program, "serve", config], stdout=log, stderr=log, env=environment)
         try:
             deadline = time.monotonic() + 30
             while not self.address:
@@ -723,7 +745,9 @@ class Registry:
     def _ask(self, method, path, body=None, **headers):
         connection = http.client.HTTPConnection(self.address, timeout=300)
         try:
-            connection.request(method, path, body, {name.replace("_", "-"): str(value) for name, value in headers.items()})
+            connection.request(
+                method, path, body, {name.replace("_", "-"): str(value) for name, value in headers.items()}
+            )
             answer = connection.getresponse()
             said = answer.read()
             return answer.status, answer.headers, said
@@ -813,9 +837,7 @@ class Bundle:
                 if self.parts.programs[name][3]
             ]
             digest = oci(task.path(image["step"], "image"))[0]["digest"].split(":")[1]
-            images.append(
-                {"name": image["name"], "version": image["tag"], "sha256": digest, "contents": contents}
-            )
+            images.append({"name": image["name"], "version": image["tag"], "sha256": digest, "contents": contents})
         return bundle_sbom.document(
             files,
             images,

@@ -19,7 +19,7 @@ import subprocess
 import time
 
 MARKER = "/var/lib/cctv-pipeline/kubeadm-in-progress"
-REGISTRY = "/usr/local/bin/registry"
+REGISTRY = "/usr/local/bin/cctv-registry"
 
 # What a node runs itself; the ports that these hold are no stranger's.
 OWN_PROCESSES = (
@@ -85,6 +85,11 @@ def os_release(content):
 def swaps(content):
     """Return the devices and files in /proc/swaps."""
     return [line.split()[0] for line in content.splitlines()[1:] if line.strip()]
+
+
+def name_servers(content):
+    """Return the name servers of a resolv.conf."""
+    return re.findall(r"^nameserver\s+(\S+)", content, re.MULTILINE)
 
 
 def memory_mebibytes(content):
@@ -387,6 +392,7 @@ def look(ports=(), udp_ports=(), paths=(), packages=(), routes_to=(), peers=()):
         "python": platform.python_version(),
         "systemd": os.path.isdir("/run/systemd/system"),
         "init": text("/proc/1/comm").strip(),
+        "name_servers": name_servers(text("/etc/resolv.conf")),
         "swap": swaps(text("/proc/swaps")),
         "memory_mebibytes": memory_mebibytes(text("/proc/meminfo")),
         "free_mebibytes": {path: shutil.disk_usage(place).free // 2**20 for path, place in places.items()},

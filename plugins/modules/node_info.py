@@ -127,6 +127,10 @@ node:
     init:
       description: Name of the first process.
       type: str
+    name_servers:
+      description: Name servers in /etc/resolv.conf.
+      type: list
+      elements: str
     swap:
       description: Devices and files in use as swap.
       type: list

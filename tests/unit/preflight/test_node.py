@@ -53,6 +53,11 @@ def test_swaps() -> None:
     assert node.swaps(head + "/dev/sda2 partition 1 0 -2\n/swapfile file 1 0 -3\n") == ["/dev/sda2", "/swapfile"]
 
 
+def test_name_servers() -> None:
+    assert node.name_servers("search x\nnameserver 192.0.2.53\n# nameserver 192.0.2.54\n") == ["192.0.2.53"]
+    assert node.name_servers("") == []
+
+
 @pytest.mark.parametrize(
     ("line", "there"),
     [
@@ -110,7 +115,7 @@ def test_addresses_as_netlink_tells_them() -> None:
         ("kubelet", "/usr/local/bin/kubelet", True, True),
         ("kubelet", "/usr/local/bin/kubelet", False, False),
         ("kube-controller", "/usr/local/bin/kube-controller-manager", True, True),
-        ("registry", "/usr/local/bin/registry", False, True),
+        ("cctv-registry", "/usr/local/bin/cctv-registry", False, True),
         ("registry", "/usr/bin/docker-registry", True, False),
         ("nginx", "/usr/sbin/nginx", True, False),
         ("", "", True, True),  # not for us to see

@@ -9,6 +9,7 @@ an earlier step runs again and makes the same, later ones stay.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -136,15 +137,21 @@ class Task:
         """Return a path in what another step made."""
         return os.path.join(self.results[need].folder, *names)
 
-    def run(self, command, env=None, cwd=None, change=None, combined=False):
-        """Run a command; return what it wrote to standard output (``combined``: and to standard error)."""
+    def run(self, command, env=None, cwd=None, change=None, read=""):
+        """Run a command, whose output goes to the step's log; return it if it is to be read: "output", or "all"."""
         environment = dict(os.environ if env is None else env)
         environment.update(change or {})
         with tempfile.TemporaryFile() as out, open(self.log, "ab") as log:
             log.write(("$ " + " ".join(command) + "\n").encode())
             log.flush()
             begin = log.tell()
-            process = self.start(command, stdout=out, stderr=out if combined else log, cwd=cwd, env=environment)
+            process = self.start(
+                command,
+                stdout=out if read else log,
+                stderr=out if read == "all" else log,
+                cwd=cwd,
+                env=environment,
+            )
             code = self.wait(process)
             out.seek(0)
             said = out.read()
@@ -189,21 +196,12 @@ class Task:
 
     @staticmethod
     def end(process):
-        """End a command and what it started."""
-        for number, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, GRACE)):
-            try:
+        """End a command and what it started, also what it left behind."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
-            except ProcessLookupError:
-                pass
-            try:
-                process.wait(timeout=patience)
-            except subprocess.TimeoutExpired:
-                continue
-        try:
-            # What the command left behind when it ended by itself.
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=GRACE)
 
 
 class Build:

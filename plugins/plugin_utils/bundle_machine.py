@@ -12,16 +12,15 @@ import sys
 
 from ansible_collections.cctv.pipeline.plugins.plugin_utils import bundle_parts
 
-# program -> the package of Debian's and Ubuntu's that has it
-PROGRAMS = {
-    "apt-get": "apt",
-    "buildah": "buildah",
-    "cc": "gcc",
-    "dpkg-deb": "dpkg",
-    "mmdebstrap": "mmdebstrap",
-    "setpriv": "util-linux",
-    "unshare": "util-linux",
-}
+# What steps need: (the beginning of their names, program, the package of Debian's and Ubuntu's that has it)
+PROGRAMS = (
+    ("", "setpriv", "util-linux"),
+    ("apt", "apt-get", "apt"),
+    ("debian", "mmdebstrap", "mmdebstrap"),
+    ("debian", "unshare", "util-linux"),
+    ("image-", "buildah", "buildah"),
+    ("packages", "dpkg-deb", "dpkg"),
+)
 # Mebibytes that steps take in the cache, and Go in its own two.
 CACHE = {"go-kubernetes": 900, "go-": 250, "image-": 400, "images": 500, "debian": 300, "apt": 150, "packages": 50}
 GO = {"go-kubernetes": 4000, "go-": 500}
@@ -49,12 +48,20 @@ def problems(options, parts, would):
             "this machine is %s, and a bundle is for %s: build it on such a machine"
             % (machine, bundle_parts.ARCHITECTURE)
         )
-    missing = {program: package for program, package in PROGRAMS.items() if not shutil.which(program)}
-    if os.geteuid() != 0 and not shutil.which("newuidmap"):
-        missing["newuidmap"] = "uidmap"
-    if "cc" not in missing and not os.path.isabs(bundle_parts.run("cc", "-print-file-name=libc.a") or ""):
+    missing = {
+        program: package
+        for begin, program, package in PROGRAMS
+        if any(step.startswith(begin) for step in would) and not shutil.which(program)
+    }
+    compiles = any(step.startswith("c-") or step in parts.static for step in would)
+    if compiles and not shutil.which("cc"):
+        missing["cc"] = "gcc"
+    if compiles and not os.path.isabs(bundle_parts.run("cc", "-print-file-name=libc.a") or ""):
         missing["a static C library"] = "libc6-dev"
-    if any(step == "go" for step in would) and not _venv():
+    systems = any(step == "debian" or step.startswith("image-") for step in would)
+    if systems and os.geteuid() != 0 and not shutil.which("newuidmap"):
+        missing["newuidmap"] = "uidmap"
+    if "go" in would and not _venv():
         missing["Python's venv module"] = "python3-venv"
     if missing:
         found.append(
@@ -65,12 +72,12 @@ def problems(options, parts, would):
                 " ".join(sorted(set(missing.values()))),
             )
         )
-    if "apt-get" not in missing and not parts.sources:
+    if "apt" in would and "apt-get" not in missing and not parts.sources:
         found.append(
             "apt has no source of Debian %s here: set bundle_apt_sources to lines of a sources.list for it"
             % options["suite"]
         )
-    if "unshare" not in missing and "newuidmap" not in missing:
+    if systems and shutil.which("unshare") and "newuidmap" not in missing:
         found += _namespaces()
     found += _disk(options, would)
     return found

@@ -174,8 +174,8 @@ class Parts:
         self.steps = []
         self.programs = {}
         """What can be put into an image or the bundle: {name: (step, path in its result, version, purl)}."""
-        self.packages = {}
-        """The steps of images' packages, from the base on: {image: [step]}."""
+        self.static = set()
+        """The steps that need a C compiler."""
 
     def make(self):
         """Return all steps, each after those that it needs."""
@@ -232,12 +232,12 @@ class Parts:
         folder = os.path.join(self.files, "go", module["name"])
         version = module_version(folder, module["module"])
         flags = "-s -w " + fill(module.get("ldflags") or "", version)
-        packages = {
-            program["name"]: "/".join(part for part in (module["module"], program.get("package")) if part)
-            if not (program.get("package") or "").startswith(module["module"].split("/")[0] + "/")
-            else program["package"]
-            for program in module["programs"]
-        }
+        packages = {}
+        for program in module["programs"]:
+            package = program.get("package") or module["module"]
+            # One that names a host is complete.
+            complete = "." in package.split("/")[0]
+            packages[program["name"]] = package if complete else module["module"] + "/" + package
         cgo = bool(module.get("cgo"))
         tags = module.get("tags") or []
 
@@ -255,7 +255,9 @@ class Parts:
                 path = os.path.join(task.folder, program["name"])
                 os.rename(os.path.join(task.work, "built", built_name(packages[program["name"]])), path)
                 check = program.get("check")
-                self._check_version(task, path, ["--version"] if check is None else check, version)
+                self._check_version(
+                    task, path, ["--version"] if check is None else check, self.programs[program["name"]][2]
+                )
 
         inputs = {
             "revision": REVISION["go"],
@@ -270,23 +272,24 @@ class Parts:
         step = self._step(
             "go-" + module["name"], build, inputs=inputs, needs=needs, weight=int(module.get("weight") or 10)
         )
+        if cgo:
+            self.static.add(step)
         for program in module["programs"]:
             package = packages[program["name"]]
-            inside = package[len(module["module"]) :].strip("/")
-            purl = "pkg:golang/%s@%s" % (module["module"], quote(version, safe=".-"))
-            self.programs[program["name"]] = (
-                step,
-                program["name"],
-                version,
-                purl + ("#" + inside if inside and package.startswith(module["module"]) else ""),
-            )
+            # A module of its own has a version of its own.
+            source, said = module["module"], version
+            if not (package + "/").startswith(source + "/"):
+                source, said = package, module_version(folder, package)
+            inside = package[len(source) :].strip("/")
+            purl = "pkg:golang/%s@%s" % (source, quote(said, safe=".-"))
+            self.programs[program["name"]] = (step, program["name"], said, purl + ("#" + inside if inside else ""))
 
     def _check_version(self, task, path, arguments, version):
         """Refuse a program that does not say the version that it is."""
         number = version.lstrip("v")
         said = task.run(
             [path] + arguments,
-            combined=True,
+            read="all",
             # A program of another architecture or libc could not even say this.
             env={"PATH": os.environ.get("PATH", ""), "HOME": task.work, "TMPDIR": task.work},
         )
@@ -307,6 +310,7 @@ class Parts:
                     [self._go_program(task), "mod", "download", "-json", "%s@%s" % (program["module"], version)],
                     env=self.go_environment(),
                     cwd=source,
+                    read="output",
                 )
                 path = os.path.join(task.folder, program["name"])
                 task.run(
@@ -365,6 +369,11 @@ class Parts:
         return state
 
     def _debian(self):
+        images = self.options["images"]
+        if not self.options["packages"] and not any(
+            image.get("packages") or "rootfs.tar" in (image.get("contents") or []) for image in images
+        ):
+            return
         suite = self.options["suite"]
 
         def lists(task):
@@ -412,7 +421,8 @@ class Parts:
             weight=35,
         )
         self.programs["rootfs.tar"] = ("debian", "rootfs.tar", suite, None)
-        self._packages("packages", self.options["packages"], [])
+        if self.options["packages"]:
+            self._packages("packages", self.options["packages"], [])
 
     @staticmethod
     def _tmp(task):
@@ -460,7 +470,7 @@ class Parts:
                 target = re.sub(r"_\d+%3a", "_", file_name)
                 path = os.path.join(task.folder, target)
                 os.rename(os.path.join(archives, file_name), path)
-                control = task.run(["dpkg-deb", "--field", path]).strip("\n")
+                control = task.run(["dpkg-deb", "--field", path], read="output").strip("\n")
                 found.append(
                     "%s\nFilename: ./%s\nSize: %d\nSHA256: %s\n"
                     % (control, target, os.path.getsize(path), sha256_of(path))
@@ -569,10 +579,9 @@ class Parts:
                 *("--tag", "localhost/made:image", context),
             )
             buildah("push", "--quiet", "localhost/made:image", "oci:%s:image" % os.path.join(task.folder, "image"))
-            manifest, config = oci(os.path.join(task.folder, "image"))[1:]
+            config = oci(os.path.join(task.folder, "image"))[2]
             if (config.get("architecture"), config.get("os")) != (ARCHITECTURE, "linux"):
                 raise Failed("%s: the image is not for linux/%s" % (image["name"], ARCHITECTURE))
-            task.run(["true"] + [layer["digest"] for layer in manifest["layers"]])
 
         image["step"] = self._step(
             "image-" + short,
@@ -596,47 +605,58 @@ class Parts:
     # The bundle
 
     def _assemble(self, images):
-        kubernetes = self.programs["kubeadm"]
-
-        def check(task):
-            """Compare with what kubeadm will ask for."""
-            said = task.run(
-                [task.path(kubernetes[0], "kubeadm"), "config", "images", "list"]
-                + ["--kubernetes-version", kubernetes[2]],
-                change={"HOME": task.work},
-            )
-            have = {"%s:%s" % (image["name"], image["tag"]) for image in images}
-            missing = [name for name in said.split() if name not in have]
-            if missing:
-                raise Failed("kubeadm %s wants images that are not made: %s" % (kubernetes[2], ", ".join(missing)))
-            with open(os.path.join(task.folder, "images"), "w", encoding="utf-8") as out:
-                out.write(said)
-
-        def publish(task):
-            with Registry(task, task.path(self.programs["registry"][0], "registry"), task.folder) as registry:
-                for image in images:
-                    registry.push(task.path(image["step"], "image"), repository(image["name"]), image["tag"])
-
         names = sorted([image["name"], image["tag"]] for image in images)
-        self._step("check-images", check, inputs={"images": names}, needs=[kubernetes[0]])
-        self._step(
-            "images",
-            publish,
-            inputs={"revision": REVISION["images"], "images": names},
-            needs=["check-images", self.programs["registry"][0]] + [image["step"] for image in images],
-            weight=10,
-        )
+        checked = []
+        if "kubeadm" in self.programs:
+            step, path, version = self.programs["kubeadm"][:3]
+
+            def check(task):
+                """Compare with what kubeadm will ask for."""
+                said = task.run(
+                    [task.path(step, path), "config", "images", "list", "--kubernetes-version", version],
+                    change={"HOME": task.work},
+                    read="output",
+                )
+                missing = sorted(set(said.split()) - {":".join(name) for name in names})
+                if missing:
+                    raise Failed("kubeadm %s wants images that are not made: %s" % (version, ", ".join(missing)))
+                with open(os.path.join(task.folder, "images"), "w", encoding="utf-8") as out:
+                    out.write(said)
+
+            checked = [self._step("check-images", check, inputs={"images": names}, needs=[step])]
+        parts = []
+        if images:
+            if "registry" not in self.programs:
+                raise Failed("images want the program registry, which nothing makes")
+            serving = self.programs["registry"]
+
+            def publish(task):
+                with Registry(task, task.path(*serving[:2]), task.folder) as registry:
+                    for image in images:
+                        registry.push(task.path(image["step"], "image"), repository(image["name"]), image["tag"])
+
+            self._step(
+                "images",
+                publish,
+                inputs={"revision": REVISION["images"], "images": names},
+                needs=checked + [serving[0]] + [image["step"] for image in images],
+                weight=10,
+            )
+            parts.append(("images", "images"))
+        steps = [step.name for step in self.steps]
+        if "packages" in steps:
+            parts.append(("packages", "deb"))
         placed = {
-            folder + "/" + program["name"]: program["name"]
+            program["folder"] + "/" + program["name"]: program["name"]
             for module in self.options["go_modules"]
             for program in module["programs"]
-            for folder in [program.get("folder")]
-            if folder
+            if program.get("folder")
         }
-        needs = sorted({self.programs[name][0] for name in placed.values()}) + ["packages", "images", "debian"]
-        needs += sorted({step for image in images for step in image["packages_steps"] + [image["step"]]})
-        bundle = Bundle(self, images, placed)
-        self._step("bundle", bundle.assemble, needs=sorted(set(needs)), current=bundle.assembled, weight=5)
+        needs = {self.programs[name][0] for name in placed.values()} | {step for step, __ in parts} | set(checked)
+        needs |= {step for image in images for step in image["packages_steps"] + [image["step"]]}
+        needs |= {"debian"} & set(steps)
+        bundle = Bundle(self, images, placed, parts)
+        self._step("bundle", bundle.assemble, needs=sorted(needs), current=bundle.assembled, weight=5)
         if self.options["tar"]:
             self._step("tar", bundle.pack, needs=["bundle"], current=bundle.packed, weight=5)
 
@@ -694,7 +714,10 @@ class Buildah:
     def __call__(self, command, *arguments):
         options = ["--signature-policy", self.policy] if command in ("pull", "build", "push") else []
         return self.task.run(
-            self.command + [command] + options + list(arguments), change=self.environment, cwd=self.task.work
+            self.command + [command] + options + list(arguments),
+            change=self.environment,
+            cwd=self.task.work,
+            read="output" if command == "pull" else "",
         )
 
 
@@ -787,10 +810,11 @@ class Registry:
 class Bundle:
     """The folder, put together from what the steps made, and its tar."""
 
-    def __init__(self, parts, images, placed):
+    def __init__(self, parts, images, placed, folders):
         self.parts = parts
         self.images = images
         self.placed = placed
+        self.folders = folders
         self.dest = parts.options["dest"]
         self.tar = self.dest + ".tar"
 
@@ -800,7 +824,7 @@ class Bundle:
         for place, name in self.placed.items():
             step, path = self.parts.programs[name][:2]
             wanted[place] = (task.path(step, path), task.results[step].files()[path])
-        for step, folder in (("packages", "deb"), ("images", "images")):
+        for step, folder in self.folders:
             for path, what in task.results[step].files().items():
                 wanted[folder + "/" + path] = (task.path(step, path), what)
         return wanted
@@ -813,21 +837,16 @@ class Bundle:
             version, purl = self.parts.programs[name][2:]
             files[place].update(version=version, purl=purl)
         suite = self.parts.options["suite"]
-        for stanza in stanzas(task.path("packages", "Packages")):
-            package = fields(stanza)
+        for package in self._fields(task, ["packages"], "Packages"):
             files["deb/" + package["Filename"][2:]].update(
                 version=package["Version"], purl=bundle_sbom.deb_purl(package, suite)
             )
-        base = [fields(stanza) for stanza in stanzas(task.path("debian", "status"))]
+        base = self._fields(task, ["debian"], "status")
         images = []
         for image in self.images:
             contents = []
             if image["debian"]:
-                inside = base + [
-                    fields(stanza)
-                    for step in image["packages_steps"]
-                    for stanza in stanzas(task.path(step, "Packages"))
-                ]
+                inside = base + self._fields(task, image["packages_steps"], "Packages")
                 contents += [
                     (package["Package"], package["Version"], bundle_sbom.deb_purl(package, suite)) for package in inside
                 ]
@@ -838,15 +857,15 @@ class Bundle:
             ]
             digest = oci(task.path(image["step"], "image"))[0]["digest"].split(":")[1]
             images.append({"name": image["name"], "version": image["tag"], "sha256": digest, "contents": contents})
-        return bundle_sbom.document(
-            files,
-            images,
-            {
-                "cctv:architecture": ARCHITECTURE,
-                "cctv:kubernetes_version": self.parts.programs["kubeadm"][2],
-                "cctv:debian": suite,
-            },
-        )
+        properties = {"cctv:architecture": ARCHITECTURE, "cctv:debian": suite}
+        if "kubeadm" in self.parts.programs:
+            properties["cctv:kubernetes_version"] = self.parts.programs["kubeadm"][2]
+        return bundle_sbom.document(files, images, properties)
+
+    @staticmethod
+    def _fields(task, steps, name):
+        """Return the packages that a file of some steps lists."""
+        return [fields(stanza) for step in steps if step in task.results for stanza in stanzas(task.path(step, name))]
 
     def assembled(self, task):
         """Return whether the folder is what it would be made to be, to the last byte."""
@@ -872,6 +891,7 @@ class Bundle:
         old = os.path.join(parent, ".%s.old" % os.path.basename(self.dest))
         for folder in (new, old):
             shutil.rmtree(folder, ignore_errors=True)
+        os.mkdir(new)
         try:
             for place, (source, (sha256, executable)) in wanted.items():
                 target = os.path.join(new, place)

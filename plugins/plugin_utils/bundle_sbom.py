@@ -15,7 +15,7 @@ NAME = "cctv-pipeline-bundle"
 def deb_purl(package, suite):
     """Return the package URL of a Debian package, given its fields."""
     return "pkg:deb/debian/%s@%s?arch=%s&distro=%s" % (
-        quote(package["Package"], safe="+.-"),
+        quote(package["Package"], safe=".-"),
         quote(package["Version"], safe=".-~"),
         package["Architecture"],
         suite,

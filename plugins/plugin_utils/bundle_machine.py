@@ -21,10 +21,11 @@ PROGRAMS = (
     ("image-", "buildah", "buildah"),
     ("packages", "dpkg-deb", "dpkg"),
 )
-# Mebibytes that steps take in the cache, and Go in its own two.
-CACHE = {"go-kubernetes": 900, "go-": 250, "image-": 400, "images": 500, "debian": 300, "apt": 150, "packages": 50}
+# Mebibytes that steps leave in the cache, that building images takes meanwhile, and that Go takes in its own two.
+CACHE = {"go-kubernetes": 600, "go-": 80, "image-": 60, "images": 400, "debian": 300, "apt": 50, "packages": 20}
+WORK = 1500
 GO = {"go-kubernetes": 4000, "go-": 500}
-BUNDLE = 900
+BUNDLE = 800
 
 
 def machine_go(files):
@@ -116,7 +117,8 @@ def _disk(options, would):
             for step in would
         )
 
-    wanted = [(options["cache"], take(CACHE))]
+    images = any(step.startswith("image-") for step in would)
+    wanted = [(options["cache"], take(CACHE) + (WORK if images else 0))]
     # What go has in its caches already does not come again, and nothing tells how much that is.
     for variable in ("GOMODCACHE", "GOCACHE"):
         folder = _go_folder(variable)

@@ -91,6 +91,8 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         options = self.validate_argument_spec(ARGUMENTS)[1]
+        for name in ("dest", "cache", "files"):
+            options[name] = os.path.abspath(options[name])
         for image in options["images"]:
             image["context"] = image["context"] or os.path.join(
                 options["files"], "images", image["name"].rsplit("/", 1)[-1]
@@ -116,6 +118,8 @@ class ActionModule(ActionBase):
         if problems:
             raise Failed("This machine cannot build the bundle yet:\n" + "\n".join("- " + text for text in problems))
         if self._task.check_mode or not would:
+            if would:
+                display.display("%d of %d steps would be done: %s" % (len(would), len(steps), ", ".join(would)))
             return {"changed": bool(would), "steps": would, "seconds": round(time.monotonic() - begin, 1)}
         os.makedirs(options["cache"], exist_ok=True)
         with open(os.path.join(options["cache"], "lock"), "a+", encoding="utf-8") as lock:

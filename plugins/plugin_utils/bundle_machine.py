@@ -43,6 +43,11 @@ def machine_go(files):
 def problems(options, parts, would):
     """Return what keeps this machine from doing the steps that are to be done, each with what to do."""
     found = []
+    if options["jobs"] < 1:
+        found.append("the number of jobs is %d: it has to be 1 or more" % options["jobs"])
+    dest = options["dest"]
+    if os.path.lexists(dest) and not _replaceable(dest):
+        found.append("%s is there and is not a bundle: name another folder, or remove it" % dest)
     machine = platform.machine()
     if machine != "x86_64":
         found.append(
@@ -82,6 +87,11 @@ def problems(options, parts, would):
         found += _namespaces()
     found += _disk(options, would)
     return found
+
+
+def _replaceable(dest):
+    """Return whether what is there may go: it is a bundle, or empty."""
+    return os.path.isdir(dest) and (os.path.isfile(os.path.join(dest, "bundle.json")) or not os.listdir(dest))
 
 
 def _venv():

@@ -145,6 +145,7 @@ def test_a_failing_compiler_is_shown(build: Builder) -> None:
 
 
 def test_a_damaged_cache_is_told(build: Builder) -> None:
+    build()
     (made,) = build.cache.glob("steps/go-flannel-cni/*/made/flannel")
     content = made.read_bytes()
     made.write_bytes(content + b"more")
@@ -154,6 +155,26 @@ def test_a_damaged_cache_is_told(build: Builder) -> None:
     assert f"{made} is not what was made: remove the folder {made.parent.parent} and run again" in result["msg"]
     made.write_bytes(content)
     assert build()["changed"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dest": str(ROOT)}, f"- {ROOT} is there and is not a bundle: name another folder, or remove it"),
+        ({"jobs": 0}, "- the number of jobs is 0: it has to be 1 or more"),
+        (
+            {"packages": ["less"], "suite": "none"},
+            "- apt has no source of Debian none here: set bundle_apt_sources to lines of a sources.list for it",
+        ),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything(
+    build: Builder, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    result = build(cache=str(tmp_path / "cache"), **options)
+    assert result["failed"]
+    assert message in result["msg"].splitlines()
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

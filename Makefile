@@ -81,6 +81,13 @@ lint: test-tools  ## Check style and types
 test: lint  ## Run everything that guards the project; ends with pytest's summary
 	@$(IN_TEST_VENV) python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --durations 10 $(TESTS) $(ARGS)
 
+.PHONY: test-cluster
+test-cluster:  ## Make bare hosts a cluster and break it, in containers; needs root and podman
+	@tools/test-tools cluster
+	@install -d -m 755 $(TEST_CACHE)
+	@tools/venv $(TEST_VENV) $(TEST_REQUIREMENTS)
+	@$(IN_TEST_VENV) TEST_CACHE=$(TEST_CACHE) python -m pytest --durations 10 tests/cluster $(ARGS)
+
 .PHONY: bench
 bench: test-tools  ## Measure, and write benchmarks/RESULTS.md
 	@$(IN_TEST_VENV) benchmarks/run $(ARGS)

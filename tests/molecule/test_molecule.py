@@ -8,12 +8,9 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import checkout
-
-if TYPE_CHECKING:
-    from conftest import User
+from user import User
 
 SETTINGS = checkout.ROOT / "molecule/default/inventory/group_vars/pipeline.yml"
 

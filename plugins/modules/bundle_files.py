@@ -57,7 +57,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changed_files:
+files:
   description: Paths of what was placed or removed, or would be in check mode.
   returned: success
   type: list
@@ -152,7 +152,7 @@ def main():
     changed = [entry["dest"] for entry in stale] + extra
     result = {
         "changed": bool(changed),
-        "changed_files": changed,
+        "files": changed,
         "missing": [],
         "diff": [difference(entry, befores[entry["dest"]]) for entry in stale]
         + [{"before_header": path, "after_header": path, "before": "present\n", "after": ""} for path in extra],
@@ -164,7 +164,7 @@ def main():
     sent = [entry for entry in stale if "content" not in entry and entry["dest"] not in right]
     if sent and not module.params["archive"]:
         # Nothing is changed before everything is here.
-        module.exit_json(changed=False, changed_files=[], missing=[entry["dest"] for entry in sent])
+        module.exit_json(changed=False, files=[], missing=[entry["dest"] for entry in sent])
     try:
         if sent:
             with tarfile.open(module.params["archive"]) as tar:

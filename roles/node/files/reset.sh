@@ -27,7 +27,6 @@ for iptables in iptables ip6tables; do
         "$iptables-save" | grep -Ev 'KUBE-|CNI-|FLANNEL-' | "$iptables-restore" || :
     fi
 done
-[ -z "${SERVICES:-}" ] || ip route delete "$SERVICES" 2>/dev/null || :
 
 userdel cctv-registry 2>/dev/null || :
 rm -rf /etc/kubernetes /etc/containerd /etc/cni /etc/cctv-pipeline /opt/cni /opt/containerd \

@@ -1,0 +1,14 @@
+# forget.sh SEED NODE...: removes nodes from the cluster, and from etcd where they are still members, by way of the control plane SEED.
+# Prints what it removed.
+seed=$1
+shift
+etcdctl() {
+    kubectl --namespace kube-system exec "etcd-$seed" -- etcdctl --endpoints https://127.0.0.1:2379 --cacert /etc/kubernetes/pki/etcd/ca.crt \
+        --cert /etc/kubernetes/pki/etcd/server.crt --key /etc/kubernetes/pki/etcd/server.key "$@"
+}
+members=$(etcdctl member list)
+for node in "$@"; do
+    member=$(printf '%s\n' "$members" | awk -F ', ' -v name="$node" '$3 == name { print $1 }')
+    [ -z "$member" ] || etcdctl member remove "$member"
+done
+kubectl delete node --ignore-not-found "$@"

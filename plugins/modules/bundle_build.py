@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: bundle_build
 short_description: Build all that a cluster without internet needs
-version_added: 1.0.0
+version_added: 1.1.0
 description:
   - Builds one folder of programs, Debian packages and container images, with a CycloneDX document that lists each with version, origin and SHA-256.
   - Programs are compiled from Go modules that C(go.sum) files pin; packages come from apt, which verifies them; images from Dockerfiles by buildah.

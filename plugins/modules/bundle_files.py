@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: bundle_files
 short_description: Put files of a bundle, and texts, in their places on a host
-version_added: 1.0.0
+version_added: 1.1.0
 description:
   - Places many files in one call. Only those that the host lacks are sent, together, and each is verified by its SHA-256 before it
     replaces, at once, what was there. Missing parent folders are made.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: bundle_info
 short_description: Say what a bundle on the controller holds, and whether it is intact
-version_added: 1.0.0
+version_added: 1.1.0
 description:
   - A bundle is a folder with all that the nodes of a cluster need. C(playbooks/bundle.yml) builds it.
   - Runs on the controller, whatever the host.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: node_info
 short_description: Look at a host that is, or shall be, a node of a cluster
-version_added: 1.0.0
+version_added: 1.1.0
 description:
   - Tells in one call what a cluster needs to know of a host, and changes nothing. What is wrong with it is for P(cctv.pipeline.cluster_problems#filter) to say.
   - What only root may see is V(null), or empty, without root.

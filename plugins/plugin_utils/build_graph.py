@@ -26,6 +26,8 @@ TAIL = 25
 """Lines of a failed command that are shown."""
 KEPT = 2
 """Results of a step that stay in the cache: the one in use, and the one before."""
+UNUSED = 30 * 24 * 3600
+"""Seconds after which the result of a step that the build does not have goes, too."""
 GRACE = 15
 """Seconds that a command has to end when told to."""
 
@@ -353,18 +355,23 @@ class Build:
                 remove(folder)
 
     def _prune(self, steps):
-        """Remove results that were not used for longest."""
+        """Remove what was not used for longest."""
         for name in os.listdir(os.path.join(self.cache, "work")):
             remove(os.path.join(self.cache, "work", name))
-        for step in steps:
-            folder = os.path.dirname(self._place(step, ""))
-            if step.current or not os.path.isdir(folder):
-                continue
-            places = [os.path.join(folder, name) for name in os.listdir(folder)]
-            used = os.path.dirname(self.results[step.name].folder)
-            places.sort(key=lambda place: (place != used, -os.stat(place).st_mtime))
-            for place in places[KEPT:]:
-                remove(place)
+        used = {os.path.dirname(self.results[step.name].folder) for step in steps if not step.current}
+        mine = {os.path.dirname(place) for place in used}
+        parent = os.path.join(self.cache, "steps")
+        for name in os.listdir(parent):
+            folder = os.path.join(parent, name)
+            places = [os.path.join(folder, key) for key in os.listdir(folder)]
+            places.sort(key=lambda place: (place not in used, -os.stat(place).st_mtime))
+            # Other playbooks may use the cache for steps of their own.
+            recent = [place for place in places if folder in mine or os.stat(place).st_mtime > time.time() - UNUSED]
+            for place in places:
+                if place not in recent[:KEPT]:
+                    remove(place)
+            if not recent:
+                remove(folder)
 
 
 def _priorities(steps):

@@ -32,7 +32,7 @@ ARCHITECTURE = "amd64"
 PARTS = ("", "-updates", "-security")
 """A Debian suite's own parts, as apt's sources name them."""
 # A changed number makes the steps of that kind run again: raise it when what they do changes.
-REVISION = {"go": 1, "c": 1, "apt": 1, "debian": 3, "packages": 1, "image": 2, "images": 1}
+REVISION = {"go": 1, "modules": 1, "c": 1, "apt": 1, "debian": 3, "packages": 1, "image": 2, "images": 1}
 # What images do without. dpkg keeps to it in images that are based on this one, too.
 EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*")
 INCLUDED = ("/usr/share/doc/*/copyright", "/usr/share/locale/locale.alias")
@@ -113,6 +113,19 @@ def built_name(package):
     """Return the name that go gives the program of a package."""
     parts = package.split("/")
     return parts[-2] if re.fullmatch(r"v\d+", parts[-1]) else parts[-1]
+
+
+def dependencies(said):
+    """Return sorted [module, version] of what `go version -m` says that a program is made of."""
+    found = []
+    for line in said.splitlines():
+        word, __, rest = line.strip().partition("\t")
+        if word == "dep":
+            found.append(rest.split("\t")[:2])
+        elif word == "=>" and found:
+            # What another module is replaced by, if that is a module and no folder.
+            found[-1] = rest.split("\t")[:2]
+    return sorted(found)
 
 
 def repository(name):
@@ -224,6 +237,19 @@ class Parts:
             needs = [self._step("go", install, inputs={"requirements": sha256_of(requirements)}, weight=20)]
         for module in self.options["go_modules"]:
             self._go_module(module, needs)
+        programs = sorted((self.programs[name][0], name) for name in self.programs)
+
+        def modules(task):
+            found = {}
+            for step, name in programs:
+                said = task.run([self._go_program(task), "version", "-m", task.path(step, name)], read="output")
+                found[name] = dependencies(said)
+            with open(os.path.join(task.folder, "modules.json"), "w", encoding="utf-8") as out:
+                json.dump(found, out, sort_keys=True)
+
+        if programs:
+            inputs = {"revision": REVISION["modules"], "programs": programs, "go": self.go.version if self.go else None}
+            self._step("modules", modules, inputs=inputs, needs=sorted({step for step, __ in programs}) + needs)
 
     def _go_program(self, task):
         return self.go.program if self.go else task.path("go", "go", "bin", "go")
@@ -281,7 +307,7 @@ class Parts:
             if not (package + "/").startswith(source + "/"):
                 source, said = package, module_version(folder, package)
             inside = package[len(source) :].strip("/")
-            purl = "pkg:golang/%s@%s" % (source, quote(said, safe=".-"))
+            purl = bundle_sbom.go_purl(source, said)
             self.programs[program["name"]] = (step, program["name"], said, purl + ("#" + inside if inside else ""))
 
     def _check_version(self, task, path, arguments, version):
@@ -540,6 +566,8 @@ class Parts:
         contents = image["contents"]
         before = list(base["packages_steps"]) if base else []
         short = repository(image["name"]).replace("/", "-")
+        if any(step.name == "image-" + short for step in self.steps):
+            short += "-" + digest_of(image["name"])[:6]
         own = []
         if image.get("packages"):
             own = [self._packages("packages-" + short, image["packages"], before)]
@@ -578,7 +606,8 @@ class Parts:
                 *options,
                 *("--tag", "localhost/made:image", context),
             )
-            buildah("push", "--quiet", "localhost/made:image", "oci:%s:image" % os.path.join(task.folder, "image"))
+            buildah("push", "--quiet", "localhost/made:image", "oci:image:image")
+            os.rename(os.path.join(task.work, "image"), os.path.join(task.folder, "image"))
             config = oci(os.path.join(task.folder, "image"))[2]
             if (config.get("architecture"), config.get("os")) != (ARCHITECTURE, "linux"):
                 raise Failed("%s: the image is not for linux/%s" % (image["name"], ARCHITECTURE))
@@ -654,7 +683,7 @@ class Parts:
         }
         needs = {self.programs[name][0] for name in placed.values()} | {step for step, __ in parts} | set(checked)
         needs |= {step for image in images for step in image["packages_steps"] + [image["step"]]}
-        needs |= {"debian"} & set(steps)
+        needs |= {"debian", "modules"} & set(steps)
         bundle = Bundle(self, images, placed, parts)
         self._step("bundle", bundle.assemble, needs=sorted(needs), current=bundle.assembled, weight=5)
         if self.options["tar"]:
@@ -833,9 +862,16 @@ class Bundle:
         files = {}
         for place, (__, (sha256, executable)) in wanted.items():
             files[place] = {"sha256": sha256, "executable": executable}
+        modules = {}
+        if "modules" in task.results:
+            with open(task.path("modules", "modules.json"), encoding="utf-8") as source:
+                modules = {
+                    name: [(module, version, bundle_sbom.go_purl(module, version)) for module, version in found]
+                    for name, found in json.load(source).items()
+                }
         for place, name in self.placed.items():
             version, purl = self.parts.programs[name][2:]
-            files[place].update(version=version, purl=purl)
+            files[place].update(version=version, purl=purl, contents=modules.get(name, []))
         suite = self.parts.options["suite"]
         for package in self._fields(task, ["packages"], "Packages"):
             files["deb/" + package["Filename"][2:]].update(
@@ -855,6 +891,8 @@ class Bundle:
                 for name in image["contents"]
                 if self.parts.programs[name][3]
             ]
+            for name in image["contents"]:
+                contents += modules.get(name, [])
             digest = oci(task.path(image["step"], "image"))[0]["digest"].split(":")[1]
             images.append({"name": image["name"], "version": image["tag"], "sha256": digest, "contents": contents})
         properties = {"cctv:architecture": ARCHITECTURE, "cctv:debian": suite}

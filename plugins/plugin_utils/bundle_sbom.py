@@ -22,6 +22,18 @@ def deb_purl(package, suite):
     )
 
 
+def go_purl(module, version):
+    """Return the package URL of a Go module."""
+    return "pkg:golang/%s@%s" % (quote(module, safe="/.-_~"), quote(version, safe=".-"))
+
+
+def _nested(contents):
+    return [
+        {"type": "library", "name": name, "version": version, "purl": purl}
+        for name, version, purl in sorted(set(contents))
+    ]
+
+
 def bundle_version(files):
     """Return the version of a bundle: a hash over all files' hashes."""
     lines = "".join("%s  %s\n" % (files[path]["sha256"], path) for path in sorted(files))
@@ -31,8 +43,8 @@ def bundle_version(files):
 def document(files, images, properties):
     """Return the document as text, the same for the same content.
 
-    ``files`` is ``{path: {sha256, executable, version?, purl?}}``, ``images`` a list of
-    ``{name, version, sha256, contents: [(name, version, purl)]}``.
+    ``files`` is ``{path: {sha256, executable, version?, purl?, contents?}}``, ``images`` a list of
+    ``{name, version, sha256, contents}``, where ``contents`` is ``[(name, version, purl)]`` of what one is made of.
     """
     version = bundle_version(files)
     components = []
@@ -46,6 +58,8 @@ def document(files, images, properties):
             component["purl"] = entry["purl"]
         if entry["executable"]:
             component["properties"] = [{"name": "cctv:executable", "value": "true"}]
+        if entry.get("contents"):
+            component["components"] = _nested(entry["contents"])
         components.append(component)
     for image in sorted(images, key=lambda image: (image["name"], image["version"])):
         reference = "image:%s:%s" % (image["name"], image["version"])
@@ -59,10 +73,7 @@ def document(files, images, properties):
             % (quote(image["name"].split("/")[-1].lower()), image["sha256"], quote(image["version"], safe=".-")),
         }
         if image["contents"]:
-            component["components"] = [
-                {"type": "library", "bom-ref": "%s#%s" % (reference, purl), "name": name, "version": said, "purl": purl}
-                for name, said, purl in sorted(set(image["contents"]))
-            ]
+            component["components"] = _nested(image["contents"])
         components.append(component)
     content = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",

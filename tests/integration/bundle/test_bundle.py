@@ -76,7 +76,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Builder:
 def test_check_mode_tells_and_touches_nothing(build: Builder) -> None:
     result = build(check=True)
     assert result["changed"]
-    assert [step for step in result["steps"] if step != "go"] == ["go-flannel-cni", "bundle", "tar"]
+    assert [step for step in result["steps"] if step != "go"] == ["go-flannel-cni", "modules", "bundle", "tar"]
     assert list(build.cache.parent.iterdir()) == []
 
 
@@ -95,6 +95,7 @@ def test_builds_and_tells_how_long_it_takes(build: Builder) -> None:
     assert component["version"] == VERSION
     assert component["hashes"][0]["content"] == sha256_of(build.dest / "cni/flannel")
     assert component["purl"] == f"pkg:golang/github.com/containernetworking/plugins@{VERSION}#plugins/meta/flannel"
+    assert "pkg:golang/github.com/containernetworking/cni@v0.8.1" in {part["purl"] for part in component["components"]}
 
 
 def test_again_changes_nothing(build: Builder) -> None:

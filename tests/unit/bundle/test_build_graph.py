@@ -90,6 +90,15 @@ def test_old_results_go(bench: Bench) -> None:
     assert {(path / "made/content").read_text() for path in kept} == {"3;", "4;"}
 
 
+def test_results_of_other_builds_stay_for_a_while(bench: Bench) -> None:
+    bench.run(bench.step("other", "1"))
+    bench.run(bench.step("one", "1"))
+    (kept,) = (bench.cache / "steps/other").iterdir()
+    os.utime(kept, (0, 0))
+    bench.run(bench.step("one", "1"))
+    assert not kept.parent.exists()
+
+
 def test_telling_what_would_be_done_touches_nothing(bench: Bench) -> None:
     steps = [bench.step("one", "1"), bench.step("two", "2", ("one",))]
     assert Build(str(bench.cache), 2, print).would(steps) == ["one", "two"]

@@ -79,7 +79,7 @@ def test_an_old_go_is_replaced_by_the_pinned_one(options: dict[str, Any]) -> Non
 def test_debian_is_not_wanted_for_programs_alone(options: dict[str, Any]) -> None:
     modules = [module for module in options["go_modules"] if module["name"] == "cni-plugins"]
     __, steps = plan(options | {"go_modules": modules, "c_programs": [], "images": [], "packages": [], "tar": False})
-    assert list(steps) == ["go-cni-plugins", "bundle"]
+    assert list(steps) == ["go-cni-plugins", "modules", "bundle"]
 
 
 def test_what_a_step_reads_is_its_key(options: dict[str, Any], tmp_path: Path) -> None:
@@ -118,6 +118,14 @@ def test_images_that_cannot_be(options: dict[str, Any], more: dict[str, Any], me
         plan(options | {"images": [*options["images"], more]})
 
 
+def test_images_of_the_same_repository_have_steps_of_their_own(options: dict[str, Any]) -> None:
+    more = [image("x.org/debian", tag="1", packages=["less"]), image("x.org/rancher-local-path-provisioner", tag="1")]
+    for entry in more:
+        entry["context"] = options["images"][0]["context"]
+    __, steps = plan(options | {"images": [*options["images"], *more]})
+    assert len([name for name in steps if name.startswith("image-")]) == len(options["images"]) + 2
+
+
 def test_a_module_that_is_not_required_has_no_version(options: dict[str, Any]) -> None:
     modules = [{"name": "etcd", "module": "example.org/x", "programs": [{"name": "x"}]}]
     with pytest.raises(Failed, match=r"go/etcd/go.mod does not require example.org/x"):
@@ -152,3 +160,12 @@ def test_every_go_module_says_what_it_is_for() -> None:
         text = (ROLE / "files/go" / module["name"] / "go.mod").read_text()
         assert text.startswith(f"module bundle/{module['name']}\n")
         assert (ROLE / "files/go" / module["name"] / "go.sum").exists()
+
+
+def test_what_a_program_is_made_of() -> None:
+    said = (
+        "/x: go1.26.8\n\tpath\tx.org/x\n\tmod\tbundle/x\t(devel)\t\n"
+        "\tdep\tb.org/b\tv1.0.0\th1:x=\n"
+        "\tdep\ta.org/a\tv0.0.0\n\t=>\ta.org/c\tv2.0.0\th1:y=\n"
+    )
+    assert bundle_parts.dependencies(said) == [["a.org/c", "v2.0.0"], ["b.org/b", "v1.0.0"]]

@@ -92,6 +92,10 @@ test-cluster:  ## Make bare hosts a cluster and break it, in containers; needs r
 bench: test-tools  ## Measure, and write benchmarks/RESULTS.md
 	@$(IN_TEST_VENV) benchmarks/run $(ARGS)
 
+.PHONY: bench-cluster
+bench-cluster:  ## Measure what making a cluster takes, after make test-cluster; needs root and podman
+	@$(IN_TEST_VENV) benchmarks/cluster --bundle $(TEST_CACHE)/data/cctv-pipeline/bundle $(ARGS)
+
 .PHONY: docs
 docs: test-tools  ## Write the roles' READMEs from their argument specs
 	@$(IN_TEST_VENV) python tools/role_readmes.py

@@ -130,7 +130,8 @@ class ActionModule(ActionBase):
             )
             build.run(steps)
         return {
-            "changed": bool(build.changed),
+            # Packages that are the same as before change nothing.
+            "changed": bool({"bundle", "tar"} & set(build.changed)),
             "steps": build.changed,
             "step_seconds": build.seconds,
             "seconds": round(time.monotonic() - begin, 1),

@@ -44,10 +44,13 @@ def problems(options, parts, would):
     """Return what keeps this machine from doing the steps that are to be done, each with what to do."""
     found = []
     if options["jobs"] < 1:
-        found.append("the number of jobs is %d: it has to be 1 or more" % options["jobs"])
+        found.append("bundle_jobs is %d: expected 1 or more" % options["jobs"])
     dest = options["dest"]
     if os.path.lexists(dest) and not _replaceable(dest):
-        found.append("%s is there and is not a bundle: name another folder, or remove it" % dest)
+        found.append(
+            "bundle_dir is %s, which is there and is not a bundle: expected a bundle, or a folder that is empty or not there"
+            % dest
+        )
     machine = platform.machine()
     if machine != "x86_64":
         found.append(

@@ -161,8 +161,12 @@ def test_a_damaged_cache_is_told(build: Builder) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dest": str(ROOT)}, f"- {ROOT} is there and is not a bundle: name another folder, or remove it"),
-        ({"jobs": 0}, "- the number of jobs is 0: it has to be 1 or more"),
+        (
+            {"dest": str(ROOT)},
+            f"- bundle_dir is {ROOT}, which is there and is not a bundle: "
+            "expected a bundle, or a folder that is empty or not there",
+        ),
+        ({"jobs": 0}, "- bundle_jobs is 0: expected 1 or more"),
         (
             {"packages": ["less"], "suite": "none"},
             "- apt has no source of Debian none here: set bundle_apt_sources to lines of a sources.list for it",

@@ -142,6 +142,9 @@ class Task:
     def run(self, command, env=None, cwd=None, change=None, read=""):
         """Run a command, whose output goes to the step's log; return it if it is to be read: "output", or "all"."""
         environment = dict(os.environ if env is None else env)
+        # What a command that is ended leaves there goes with the step.
+        environment["TMPDIR"] = os.path.join(self.work, "tmp")
+        os.makedirs(environment["TMPDIR"], exist_ok=True)
         environment.update(change or {})
         with tempfile.TemporaryFile() as out, open(self.log, "ab") as log:
             log.write(("$ " + " ".join(command) + "\n").encode())

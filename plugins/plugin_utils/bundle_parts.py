@@ -183,7 +183,9 @@ class Parts:
         self.machine_go = machine_go
         self.sources = apt_sources(options["suite"], options["apt_sources"])
         self.cc = run("cc", "--version") or ""
-        self.buildah = run("buildah", "--version") or ""
+        with tempfile.TemporaryDirectory() as folder:
+            # Even for this it makes a folder of its own.
+            self.buildah = run("buildah", "--version", env=dict(os.environ, XDG_RUNTIME_DIR=folder)) or ""
         self.steps = []
         self.programs = {}
         """What can be put into an image or the bundle: {name: (step, path in its result, version, purl)}."""
@@ -208,7 +210,7 @@ class Parts:
     def go_environment(self, cgo=False):
         """Return the environment of go: the user's caches and proxies, and nothing that changes what is built."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CGO_")}
-        for name in ("GOOS", "GOARCH", "GOAMD64", "GOEXPERIMENT", "GOROOT"):
+        for name in ("GOOS", "GOARCH", "GOAMD64", "GOEXPERIMENT", "GOROOT", "GOTMPDIR"):
             kept.pop(name, None)
         kept.update(
             GOFLAGS="-trimpath -mod=readonly -buildvcs=false",
@@ -317,7 +319,7 @@ class Parts:
             [path] + arguments,
             read="all",
             # A program of another architecture or libc could not even say this.
-            env={"PATH": os.environ.get("PATH", ""), "HOME": task.work, "TMPDIR": task.work},
+            env={"PATH": os.environ.get("PATH", ""), "HOME": task.work},
         )
         if not re.search(r"(?<![\d.])v?%s(?![\w.])" % re.escape(number), said):
             raise Failed(
@@ -451,16 +453,10 @@ class Parts:
             self._packages("packages", self.options["packages"], [])
 
     @staticmethod
-    def _tmp(task):
-        """Return a folder for a step's temporary files."""
-        path = os.path.join(task.work, "tmp")
-        os.makedirs(path, exist_ok=True)
-        return path
-
-    def _open_tmp(self, task):
+    def _open_tmp(task):
         """Return a folder for temporary files of mmdebstrap, whose users have to reach it: not in a home that is closed."""
-        path = self._tmp(task)
-        above = path
+        path = os.path.join(task.work, "tmp")
+        above = task.work
         while above != "/" and os.stat(above).st_mode & stat.S_IXOTH:
             above = os.path.dirname(above)
         if above == "/" or os.geteuid() == 0:
@@ -589,7 +585,7 @@ class Parts:
                 with open(os.path.join(folder, "install"), "w", encoding="utf-8") as out:
                     out.write(INSTALL % " ".join(image["packages"]))
                 os.chmod(os.path.join(folder, "install"), 0o755)
-            buildah = Buildah(task, self._tmp(task))
+            buildah = Buildah(task)
             options = []
             if base:
                 # An image from a layout is named after its path, and few paths are names.
@@ -706,7 +702,7 @@ def oci(folder):
 class Buildah:
     """Runs buildah with a storage of its own, which goes with the step's folder."""
 
-    def __init__(self, task, temporary):
+    def __init__(self, task):
         self.task = task
         base = os.path.join(task.work, "containers")
         os.makedirs(os.path.join(base, "run"))
@@ -722,7 +718,6 @@ class Buildah:
             "XDG_CONFIG_HOME": base,
             "XDG_DATA_HOME": base,
             "XDG_RUNTIME_DIR": os.path.join(base, "run"),
-            "TMPDIR": temporary,
         }
         environment = dict(os.environ, **self.environment)
         # The second copies whole file systems, but works everywhere. In a user namespace the first leaves its own

@@ -159,6 +159,16 @@ def alive(pid: int) -> bool:
         return False
 
 
+def test_temporary_files_go_with_the_step(bench: Bench) -> None:
+    def make(task: Task) -> None:
+        task.run(["sh", "-c", 'mktemp > "$0"', os.path.join(task.folder, "content")])
+
+    build = bench.run(Step("one", make))
+    path = Path(content(build, "one").strip())
+    assert path.is_relative_to(bench.cache / "work")
+    assert not path.exists()
+
+
 def test_what_was_done_before_a_failure_is_not_done_again(bench: Bench) -> None:
     def fail(task: Task) -> None:
         raise Failed("broken")

@@ -705,7 +705,8 @@ class Buildah:
     def __init__(self, task):
         self.task = task
         base = os.path.join(task.work, "containers")
-        os.makedirs(os.path.join(base, "run"))
+        # An open one is not taken.
+        os.makedirs(os.path.join(base, "run"), mode=0o700)
         # None of the machine's own settings.
         self._write(base, "containers.conf", "")
         self._write(base, "registries.conf", "")

@@ -71,8 +71,8 @@ def root() -> Iterator[User]:
 @pytest.fixture
 def bundle(root: User) -> Path:
     """The bundle, of which only that is built which changed since it was built last."""
-    # Downloads and Go's own caches are shared with whatever else this machine builds.
-    shared = {name: os.environ[name] for name in ("HOME", "XDG_CACHE_HOME") if name in os.environ}
+    # Go and its caches, and downloads, are those of whatever else this machine builds.
+    shared = {name: os.environ[name] for name in ("HOME", "PATH", "XDG_CACHE_HOME") if name in os.environ}
     built = TEST_CACHE / "data/cctv-pipeline/bundle"
     root.run(
         *("ansible-playbook", "playbooks/bundle.yml"),

@@ -35,6 +35,6 @@ def commit() -> str:
 def write(results: Path, title: str, body: str) -> None:
     """Put a section into ``results``; what earlier runs wrote of other things stays."""
     text = results.read_text() if results.exists() else ""
-    sections = {name: old.strip() for name, _, old in (part.partition("\n") for part in text.split("\n## ")[1:])}
+    sections = {name: old.strip() for name, __, old in (part.partition("\n") for part in text.split("\n## ")[1:])}
     sections[title] = f"{body}\n\n*{time.strftime('%Y-%m-%d')}, commit {commit()}, {machine()}*"
     results.write_text(INTRODUCTION + "".join(f"\n## {name}\n\n{old}\n" for name, old in sections.items()))

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # forget.sh SEED NODE...: removes nodes from the cluster, and from etcd where they are still members, by way of the control plane SEED.
 # Prints what it removed.
 seed=$1

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # reconfigure.sh NODE SERVER: writes the manifests of this control plane's static Pods anew, and waits until its API server runs by them.
 node=$1 server=$2
 manifest=/etc/kubernetes/manifests/kube-apiserver.yaml

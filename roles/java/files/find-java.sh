@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# shellcheck shell=sh
 # Prints "home version" of the first Java 17 or 21, or of the home $1, whatever its version is.
 # As root, a Java that other users cannot reach is none: what runs on it is not root.
 

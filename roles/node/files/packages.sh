@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # packages.sh PACKAGE...: installs Debian packages from the bundle and from nowhere else, whatever sources the host has: they may be out of reach.
 folder=/var/lib/cctv-pipeline
 from_bundle="-o Dir::Etc::SourceList=$folder/deb.list -o Dir::Etc::SourceParts=- -o Dir::State::Lists=$folder/deb-lists"

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # reset.sh [KUBEADM-OPTION...]: takes a host out of its cluster and removes what the roles of the cluster placed on it.
 # Each step takes what it finds, so one that was interrupted is finished by the next run.
 if [ -x /usr/local/bin/kubeadm ]; then

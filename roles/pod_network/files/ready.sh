@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # ready.sh TIMEOUT NODE...: waits until these nodes are ready, then until CoreDNS answers.
 timeout=$1
 shift

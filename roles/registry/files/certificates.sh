@@ -1,7 +1,8 @@
+# shellcheck shell=sh
 # certificates.sh NAME ADDRESS: makes NAME.crt and NAME.key for ADDRESS, and first the authority beside them that signs, ca.crt and ca.key.
 # The authority's key is root's alone, the other also the registry's own user's. Each file appears when it is complete.
 name=$1 address=$2
-cd "$(dirname "$name")"
+cd "$(dirname "$name")" || exit 1
 umask 077
 scratch=$(mktemp -d -p .)
 trap 'rm -rf "$scratch"' EXIT

@@ -198,7 +198,7 @@ def test_an_ended_playbook_leaves_no_process(build: Builder, tmp_path: Path, num
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
-    wait_for(lambda: (tmp_path / "pid").exists())
+    wait_for((tmp_path / "pid").exists)
     pid = int((tmp_path / "pid").read_text())
     playbook.send_signal(number)
     playbook.wait(30)

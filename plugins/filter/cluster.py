@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.cluster_checks import is_ipv4, problems
 
@@ -11,7 +13,8 @@ from ansible_collections.cctv.pipeline.plugins.plugin_utils.cluster_checks impor
 def cluster_problems(hosts, settings):
     """Return every problem of the hosts and the settings."""
     try:
-        return problems(list(hosts), settings)
+        found = importlib.util.find_spec("kubernetes") is not None
+        return problems(list(hosts), {"controller_has_kubernetes": found, **settings})
     except (KeyError, TypeError, AttributeError) as error:
         raise AnsibleFilterError(f"cluster_problems: {type(error).__name__}: {error}") from error
 

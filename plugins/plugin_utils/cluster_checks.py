@@ -115,6 +115,15 @@ def repeated(hosts: list[Host], value: Callable[[Host], str]) -> Iterator[tuple[
 
 
 @check
+def check_controller(cluster: Cluster) -> Iterator[Problem]:
+    if not cluster.settings.get("controller_has_kubernetes", True):
+        yield Problem(
+            "",
+            "the Python that runs Ansible has no kubernetes library, which kubernetes.core needs: pip install kubernetes",
+        )
+
+
+@check
 def check_groups(cluster: Cluster) -> Iterator[Problem]:
     control_planes = cluster.settings["kube_control_plane"]
     if not control_planes:

@@ -136,6 +136,11 @@ def broken(check: str, expected: str, change: Break) -> Any:
 
 BROKEN = [
     broken(
+        "controller",
+        r"the Python that runs Ansible has no kubernetes library.*: pip install kubernetes",
+        lambda s: s.settings.update(controller_has_kubernetes=False),
+    ),
+    broken(
         "groups",
         r"kube_control_plane has no host, while there are cp1, w1, w2: name at least one",
         lambda s: s.settings.update(kube_control_plane=[]) or s.cp1.update(control_plane=False),

@@ -5,12 +5,11 @@
 set -euo pipefail
 bundle=$1 configs=$2 ssh_config=$3 seed=$4
 shift 3
-export seed
 log=$configs/log
 packages="ca-certificates conntrack ethtool iproute2 iptables kmod openssl procps runc socat"
 on() { local host=$1; shift; ssh -F "$ssh_config" "$host" sudo "$@"; }
 each() { local host; for host in "${hosts[@]}"; do "$1" "$host" & pids+=($!); done; for pid in "${pids[@]}"; do wait "$pid"; done; pids=(); }
-hosts=("$seed" "$@") pids=()
+hosts=("$@") pids=()
 
 install_packages() {
     tar -C "$bundle" -cf - deb | on "$1" sh -c "'mkdir -p /var/lib/cctv-pipeline/deb-lists/partial; tar -C /var/lib/cctv-pipeline -xf -'"

@@ -393,3 +393,14 @@ def _clock():
 def _since(running):
     now = time.monotonic()
     return ", ".join("%s for %.0f s" % (step.name, now - task.started) for step, task in running)
+
+
+def run(*command, **options):
+    """Return what a short command says, or None when it cannot be run."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False, **options
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

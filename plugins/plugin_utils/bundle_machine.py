@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 
-from ansible_collections.cctv.pipeline.plugins.plugin_utils import bundle_parts
+from ansible_collections.cctv.pipeline.plugins.plugin_utils import build_graph, bundle_apt, bundle_go
 
 # What steps need: (the beginning of their names, program, the package of Debian's and Ubuntu's that has it)
 PROGRAMS = (
@@ -33,11 +33,11 @@ def machine_go(files):
     program = shutil.which("go")
     # Without a place for its settings it makes no folder for them.
     environment = dict(os.environ, GOTOOLCHAIN="local", XDG_CONFIG_HOME=os.devnull)
-    said = program and bundle_parts.run(program, "env", "GOVERSION", env=environment)
-    wanted = bundle_parts.wanted_go(os.path.join(files, "go"))
-    if not said or bundle_parts.numbers(said) < bundle_parts.numbers(wanted):
+    said = program and build_graph.run(program, "env", "GOVERSION", env=environment)
+    wanted = bundle_go.wanted_go(os.path.join(files, "go"))
+    if not said or bundle_go.numbers(said) < bundle_go.numbers(wanted):
         return None
-    return bundle_parts.Go(program, said)
+    return bundle_go.Go(program, said)
 
 
 def problems(options, parts, would):
@@ -55,7 +55,7 @@ def problems(options, parts, would):
     if machine != "x86_64":
         found.append(
             "this machine is %s, and a bundle is for %s: build it on such a machine"
-            % (machine, bundle_parts.ARCHITECTURE)
+            % (machine, bundle_apt.ARCHITECTURE)
         )
     missing = {
         program: package
@@ -65,7 +65,7 @@ def problems(options, parts, would):
     compiles = any(step.startswith("c-") or step in parts.static for step in would)
     if compiles and not shutil.which("cc"):
         missing["cc"] = "gcc"
-    if compiles and not os.path.isabs(bundle_parts.run("cc", "-print-file-name=libc.a") or ""):
+    if compiles and not os.path.isabs(build_graph.run("cc", "-print-file-name=libc.a") or ""):
         missing["a static C library"] = "libc6-dev"
     systems = any(step == "debian" or step.startswith("image-") for step in would)
     if systems and os.geteuid() != 0 and not shutil.which("newuidmap"):
@@ -98,7 +98,7 @@ def _replaceable(dest):
 
 
 def _venv():
-    return bundle_parts.run(sys.executable, "-c", "import venv, ensurepip") is not None
+    return build_graph.run(sys.executable, "-c", "import venv, ensurepip") is not None
 
 
 def _namespaces():

@@ -5,32 +5,36 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import os
 import re
 import shutil
 import stat
-import subprocess
 import sys
 import tarfile
 import tempfile
 import time
-from urllib.parse import quote, urlsplit
 
 from ansible_collections.cctv.pipeline.plugins.plugin_utils import bundle_sbom
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.build_graph import (
     Failed,
     Step,
     digest_of,
-    remove,
+    run,
     sha256_of,
     tree,
 )
+from ansible_collections.cctv.pipeline.plugins.plugin_utils.bundle_apt import ARCHITECTURE, apt_sources, stanzas
+from ansible_collections.cctv.pipeline.plugins.plugin_utils.bundle_folder import Bundle
+from ansible_collections.cctv.pipeline.plugins.plugin_utils.bundle_go import (
+    built_name,
+    dependencies,
+    fill,
+    module_version,
+    wanted_go,
+)
+from ansible_collections.cctv.pipeline.plugins.plugin_utils.bundle_images import Buildah, Registry, oci, repository
 
-ARCHITECTURE = "amd64"
-PARTS = ("", "-updates", "-security")
-"""A Debian suite's own parts, as apt's sources name them."""
 # A changed number makes the steps of that kind run again: raise it when what they do changes.
 REVISION = {"go": 1, "modules": 1, "c": 1, "apt": 1, "debian": 3, "packages": 1, "image": 2, "images": 1}
 # What images do without. dpkg keeps to it in images that are based on this one, too.
@@ -54,120 +58,6 @@ apt install --yes --no-install-recommends %s
 rm -rf "$temporary" /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old /var/lib/dpkg/*-old
 find /var/log -type f -delete
 """
-
-
-class Go:
-    """A Go that is used as it is: it downloads no other one."""
-
-    def __init__(self, program, version):
-        self.program = program
-        self.version = version
-
-
-def run(*command, **options):
-    """Return what a short command says, or None when it cannot be run."""
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False, **options
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def numbers(version):
-    """Return a version's numbers, to compare."""
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
-
-
-def wanted_go(folder):
-    """Return the newest version that one of the go.mod files in the folders of ``folder`` wants."""
-    wanted = []
-    for name in sorted(os.listdir(folder)):
-        path = os.path.join(folder, name, "go.mod")
-        if os.path.exists(path):
-            with open(path, encoding="utf-8") as source:
-                wanted += re.findall(r"^go (\S+)$", source.read(), re.MULTILINE)
-    return max(wanted, key=numbers)
-
-
-def module_version(folder, module):
-    """Return the version of a module that a folder's go.mod requires."""
-    with open(os.path.join(folder, "go.mod"), encoding="utf-8") as source:
-        found = re.findall(r"^\s*(?:require )?%s (v\S+)" % re.escape(module), source.read(), re.MULTILINE)
-    if not found:
-        raise Failed("%s/go.mod does not require %s" % (folder, module))
-    return found[0]
-
-
-def fill(text, version):
-    """Put a version into a text: {version} v1.2.3, {number} 1.2.3, {major} 1, {minor} 2."""
-    number = version[1:] if version.startswith("v") else version
-    parts = (number.split(".") + ["", ""])[:2]
-    for name, value in (("version", version), ("number", number), ("major", parts[0]), ("minor", parts[1])):
-        text = text.replace("{%s}" % name, value)
-    return text
-
-
-def built_name(package):
-    """Return the name that go gives the program of a package."""
-    parts = package.split("/")
-    return parts[-2] if re.fullmatch(r"v\d+", parts[-1]) else parts[-1]
-
-
-def dependencies(said):
-    """Return sorted [module, version] of what `go version -m` says that a program is made of."""
-    found = []
-    for line in said.splitlines():
-        word, __, rest = line.strip().partition("\t")
-        if word == "dep":
-            found.append(rest.split("\t")[:2])
-        elif word == "=>" and found:
-            # What another module is replaced by, if that is a module and no folder.
-            found[-1] = rest.split("\t")[:2]
-    return sorted(found)
-
-
-def repository(name):
-    """Return an image's repository in the site's registry: its name without the host."""
-    host, slash, rest = name.partition("/")
-    return rest if slash and ("." in host or ":" in host or host == "localhost") else name
-
-
-def apt_sources(suite, given):
-    """Return lines of a sources.list: those given, or the machine's own for a suite."""
-    if given:
-        return list(given)
-    said = run(
-        "apt-get",
-        "indextargets",
-        "--format",
-        "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)",
-        "Identifier: Packages",
-        "Target-Of: deb",
-        "Architecture: " + ARCHITECTURE,
-    )
-    lines = []
-    for line in (said or "").splitlines():
-        uri, release, component, signed = line.split("|")
-        if release in [suite + part for part in PARTS] and component == "main":
-            # apt leaves what is not set as it is written.
-            option = " signed-by=" + signed if signed.startswith("/") else ""
-            lines.append("deb [arch=%s%s] %s %s %s" % (ARCHITECTURE, option, uri, release, component))
-    return sorted(set(lines))
-
-
-def stanzas(path):
-    """Yield the stanzas of a file of dpkg's or apt's as texts."""
-    with open(path, encoding="utf-8") as source:
-        for stanza in source.read().split("\n\n"):
-            if stanza.strip():
-                yield stanza.strip("\n")
-
-
-def fields(stanza):
-    """Return the one-line fields of a stanza."""
-    return dict(re.findall(r"^([A-Za-z0-9-]+): *(.*)$", stanza, re.MULTILINE))
 
 
 class Parts:
@@ -684,308 +574,3 @@ class Parts:
         self._step("bundle", bundle.assemble, needs=sorted(needs), current=bundle.assembled, weight=5)
         if self.options["tar"]:
             self._step("tar", bundle.pack, needs=["bundle"], current=bundle.packed, weight=5)
-
-
-def oci(folder):
-    """Return (descriptor, manifest, config) of the image in an OCI layout."""
-
-    def blob(descriptor):
-        with open(os.path.join(folder, "blobs", *descriptor["digest"].split(":")), encoding="utf-8") as source:
-            return json.load(source)
-
-    with open(os.path.join(folder, "index.json"), encoding="utf-8") as source:
-        descriptor = json.load(source)["manifests"][0]
-    manifest = blob(descriptor)
-    return descriptor, manifest, blob(manifest["config"])
-
-
-class Buildah:
-    """Runs buildah with a storage of its own, which goes with the step's folder."""
-
-    def __init__(self, task):
-        self.task = task
-        base = os.path.join(task.work, "containers")
-        # An open one is not taken.
-        os.makedirs(os.path.join(base, "run"), mode=0o700)
-        # None of the machine's own settings.
-        self._write(base, "containers.conf", "")
-        self._write(base, "registries.conf", "")
-        self._write(base, "policy.json", '{"default": [{"type": "insecureAcceptAnything"}]}')
-        self.policy = os.path.join(base, "policy.json")
-        self.environment = {
-            "CONTAINERS_STORAGE_CONF": os.path.join(base, "storage.conf"),
-            "CONTAINERS_CONF": os.path.join(base, "containers.conf"),
-            "CONTAINERS_REGISTRIES_CONF": os.path.join(base, "registries.conf"),
-            "XDG_CONFIG_HOME": base,
-            "XDG_DATA_HOME": base,
-            "XDG_RUNTIME_DIR": os.path.join(base, "run"),
-        }
-        environment = dict(os.environ, **self.environment)
-        # The second copies whole file systems, but works everywhere. In a user namespace the first leaves its own
-        # extended attributes in images.
-        for driver in ("overlay", "vfs") if os.geteuid() == 0 else ("vfs",):
-            self._write(base, "storage.conf", '[storage]\ndriver = "%s"\n' % driver)
-            self.command = ["buildah", "--root", base + "/storage", "--runroot", base + "/run/containers"]
-            self.command += ["--storage-driver", driver]
-            if driver == "vfs" or run(*self.command, "info", env=environment):
-                break
-            remove(base + "/storage")
-
-    @staticmethod
-    def _write(base, name, content):
-        with open(os.path.join(base, name), "w", encoding="utf-8") as out:
-            out.write(content)
-
-    def __call__(self, command, *arguments):
-        options = ["--signature-policy", self.policy] if command in ("pull", "build", "push") else []
-        return self.task.run(
-            self.command + [command] + options + list(arguments),
-            change=self.environment,
-            cwd=self.task.work,
-            read="output" if command == "pull" else "",
-        )
-
-
-class Registry:
-    """The bundle's own registry, for as long as images are put into its storage."""
-
-    def __init__(self, task, program, storage):
-        self.task = task
-        self.program = program
-        self.storage = storage
-        self.process = None
-        self.address = None
-
-    def __enter__(self):
-        config = os.path.join(self.task.work, "registry.yml")
-        with open(config, "w", encoding="utf-8") as out:
-            json.dump(
-                {
-                    "version": 0.1,
-                    "log": {"level": "info", "accesslog": {"disabled": True}},
-                    "storage": {"filesystem": {"rootdirectory": self.storage}, "cache": {"blobdescriptor": ""}},
-                    # The system chooses a free port, and the log tells which.
-                    "http": {"addr": "127.0.0.1:0"},
-                },
-                out,
-            )
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("REGISTRY_", "OTEL_"))}
-        environment["OTEL_TRACES_EXPORTER"] = "none"
-        with open(self.task.log, "ab") as log:
-            self.process = self.task.start([self.program, "serve", config], stdout=log, stderr=log, env=environment)
-        try:
-            deadline = time.monotonic() + 30
-            while not self.address:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise Failed(self.task.explain("the registry does not start"))
-                time.sleep(0.05)
-                with open(self.task.log, encoding="utf-8", errors="replace") as log:
-                    found = re.search(r"listening on (127\.0\.0\.1:\d+)", log.read())
-                self.address = found.group(1) if found else None
-        except BaseException:
-            self.task.end(self.process)
-            raise
-        return self
-
-    def __exit__(self, *_what):
-        self.task.end(self.process)
-
-    def _ask(self, method, path, body=None, **headers):
-        connection = http.client.HTTPConnection(self.address, timeout=300)
-        try:
-            connection.request(
-                method, path, body, {name.replace("_", "-"): str(value) for name, value in headers.items()}
-            )
-            answer = connection.getresponse()
-            said = answer.read()
-            return answer.status, answer.headers, said
-        finally:
-            connection.close()
-
-    def push(self, layout, name, tag):
-        """Put the image of an OCI layout under a name; its blobs stay as they are, so digests do."""
-        descriptor, manifest = oci(layout)[:2]
-        for blob in [manifest["config"]] + manifest["layers"]:
-            self._blob(layout, name, blob)
-        with open(os.path.join(layout, "blobs", *descriptor["digest"].split(":")), "rb") as source:
-            status, headers, said = self._ask(
-                "PUT",
-                "/v2/%s/manifests/%s" % (name, tag),
-                source.read(),
-                Content_Type=descriptor["mediaType"],
-            )
-        if status != 201 or headers["Docker-Content-Digest"] != descriptor["digest"]:
-            raise Failed(self.task.explain("the registry refuses %s:%s: %s %s" % (name, tag, status, said[:300])))
-
-    def _blob(self, layout, name, blob):
-        if self._ask("HEAD", "/v2/%s/blobs/%s" % (name, blob["digest"]))[0] == 200:
-            return
-        status, headers, said = self._ask("POST", "/v2/%s/blobs/uploads/" % name, Content_Length=0)
-        if status == 202:
-            place = urlsplit(headers["Location"])
-            path = "%s?%s%sdigest=%s" % (place.path, place.query, "&" if place.query else "", quote(blob["digest"]))
-            with open(os.path.join(layout, "blobs", *blob["digest"].split(":")), "rb") as source:
-                status, headers, said = self._ask(
-                    "PUT", path, source, Content_Length=blob["size"], Content_Type="application/octet-stream"
-                )
-        if status != 201:
-            raise Failed(self.task.explain("the registry refuses a blob of %s: %s %s" % (name, status, said[:300])))
-
-
-class Bundle:
-    """The folder, put together from what the steps made, and its tar."""
-
-    def __init__(self, parts, images, placed, folders):
-        self.parts = parts
-        self.images = images
-        self.placed = placed
-        self.folders = folders
-        self.dest = parts.options["dest"]
-        self.tar = self.dest + ".tar"
-
-    def _wanted(self, task):
-        """Return {path in the bundle: (source, [sha256, executable])}."""
-        wanted = {}
-        for place, name in self.placed.items():
-            step, path = self.parts.programs[name][:2]
-            wanted[place] = (task.path(step, path), task.results[step].files()[path])
-        for step, folder in self.folders:
-            for path, what in task.results[step].files().items():
-                wanted[folder + "/" + path] = (task.path(step, path), what)
-        return wanted
-
-    def _document(self, task, wanted):
-        files = {}
-        for place, (__, (sha256, executable)) in wanted.items():
-            files[place] = {"sha256": sha256, "executable": executable}
-        modules = {}
-        if "modules" in task.results:
-            with open(task.path("modules", "modules.json"), encoding="utf-8") as source:
-                modules = {
-                    name: [(module, version, bundle_sbom.go_purl(module, version)) for module, version in found]
-                    for name, found in json.load(source).items()
-                }
-        for place, name in self.placed.items():
-            version, purl = self.parts.programs[name][2:]
-            files[place].update(version=version, purl=purl, contents=modules.get(name, []))
-        suite = self.parts.options["suite"]
-        for package in self._fields(task, ["packages"], "Packages"):
-            files["deb/" + package["Filename"][2:]].update(
-                version=package["Version"], purl=bundle_sbom.deb_purl(package, suite)
-            )
-        base = self._fields(task, ["debian"], "status")
-        images = []
-        for image in self.images:
-            contents = []
-            if image["debian"]:
-                inside = base + self._fields(task, image["packages_steps"], "Packages")
-                contents += [
-                    (package["Package"], package["Version"], bundle_sbom.deb_purl(package, suite)) for package in inside
-                ]
-            contents += [
-                (name, self.parts.programs[name][2], self.parts.programs[name][3])
-                for name in image["contents"]
-                if self.parts.programs[name][3]
-            ]
-            for name in image["contents"]:
-                contents += modules.get(name, [])
-            digest = oci(task.path(image["step"], "image"))[0]["digest"].split(":")[1]
-            images.append({"name": image["name"], "version": image["tag"], "sha256": digest, "contents": contents})
-        properties = {"cctv:architecture": ARCHITECTURE, "cctv:debian": suite}
-        if "kubeadm" in self.parts.programs:
-            properties["cctv:kubernetes_version"] = self.parts.programs["kubeadm"][2]
-        return bundle_sbom.document(files, images, properties)
-
-    @staticmethod
-    def _fields(task, steps, name):
-        """Return the packages that a file of some steps lists."""
-        return [fields(stanza) for step in steps if step in task.results for stanza in stanzas(task.path(step, name))]
-
-    def assembled(self, task):
-        """Return whether the folder is what it would be made to be, to the last byte."""
-        wanted = self._wanted(task)
-        manifest = os.path.join(self.dest, "bundle.json")
-        try:
-            with open(manifest, encoding="utf-8") as source:
-                if source.read() != self._document(task, wanted):
-                    return False
-        except OSError:
-            return False
-        expected = {place: what for place, (__, what) in wanted.items()}
-        found = tree(self.dest)
-        found.pop("bundle.json", None)
-        return found == expected
-
-    def assemble(self, task):
-        """Put the folder in place of the one that is there."""
-        wanted = self._wanted(task)
-        parent = os.path.dirname(self.dest)
-        os.makedirs(parent, exist_ok=True)
-        new = os.path.join(parent, ".%s.new" % os.path.basename(self.dest))
-        old = os.path.join(parent, ".%s.old" % os.path.basename(self.dest))
-        for folder in (new, old):
-            shutil.rmtree(folder, ignore_errors=True)
-        os.mkdir(new)
-        try:
-            for place, (source, (sha256, executable)) in wanted.items():
-                target = os.path.join(new, place)
-                os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
-                digest = hashlib.sha256()
-                with open(source, "rb") as incoming, open(target, "wb") as out:
-                    for block in iter(lambda: incoming.read(1 << 20), b""):
-                        digest.update(block)
-                        out.write(block)
-                if digest.hexdigest() != sha256:
-                    raise Failed(
-                        "%s is not what was made: remove the folder %s and run again"
-                        % (source, source.split("/made/")[0])
-                    )
-                os.chmod(target, 0o755 if executable else 0o644)
-            with open(os.path.join(new, "bundle.json"), "w", encoding="utf-8") as out:
-                out.write(self._document(task, wanted))
-            if os.path.lexists(self.dest):
-                os.rename(self.dest, old)
-            os.rename(new, self.dest)
-        finally:
-            for folder in (new, old):
-                shutil.rmtree(folder, ignore_errors=True)
-
-    def _mark(self):
-        status = os.stat(self.tar)
-        return {
-            "bundle": sha256_of(os.path.join(self.dest, "bundle.json")),
-            "tar": [self.tar, status.st_size, status.st_mtime_ns],
-        }
-
-    @property
-    def _marked(self):
-        return os.path.join(self.parts.cache, "tar-%s.json" % digest_of(self.tar)[:12])
-
-    def packed(self, _task):
-        """Return whether the tar is the one that was made of this folder."""
-        try:
-            with open(self._marked, encoding="utf-8") as source:
-                return json.load(source) == self._mark()
-        except (OSError, ValueError):
-            return False
-
-    def pack(self, _task):
-        """Write the tar: the same bytes for the same bundle."""
-        new = self.tar + ".new"
-
-        def neutral(member):
-            member.uid = member.gid = 0
-            member.uname = member.gname = "root"
-            member.mtime = int(self.parts.timestamp)
-            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
-            return member
-
-        try:
-            with tarfile.open(new, "w", format=tarfile.GNU_FORMAT) as tar:
-                tar.add(self.dest, arcname=os.path.basename(self.dest), filter=neutral)
-            os.rename(new, self.tar)
-        finally:
-            if os.path.exists(new):
-                os.unlink(new)
-        with open(self._marked, "w", encoding="utf-8") as out:
-            json.dump(self._mark(), out)

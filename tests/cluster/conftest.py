@@ -17,6 +17,16 @@ from user import User
 
 # As the Makefile has it.
 TEST_CACHE = Path(os.environ.get("TEST_CACHE", "/var/cache/cctv-pipeline-tests"))
+# What kubelets, and the role node, set in the kernel that this machine and its containers share.
+KERNEL_SETTINGS = (
+    "fs/inotify/max_user_instances",
+    "kernel/keys/root_maxbytes",
+    "kernel/keys/root_maxkeys",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+)
 BUNDLE_TIMEOUT_S = 3600
 SCENARIO_TIMEOUT_S = 1800
 
@@ -86,7 +96,18 @@ def bundle(root: User) -> Path:
 
 
 @pytest.fixture
-def molecule_test(root: User, bundle: Path) -> Iterator[Callable[[str], None]]:
+def kernel() -> Iterator[None]:
+    """Leave the kernel's settings as they were."""
+    files = [Path("/proc/sys", name) for name in KERNEL_SETTINGS]
+    found = [(file, file.read_text()) for file in files if file.exists()]
+    yield
+    for file, value in found:
+        if file.read_text() != value:
+            file.write_text(value)
+
+
+@pytest.fixture
+def molecule_test(root: User, bundle: Path, kernel: None) -> Iterator[Callable[[str], None]]:
     """Run a scenario from nothing to nothing."""
     made = []
 

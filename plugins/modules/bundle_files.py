@@ -8,7 +8,7 @@ module: bundle_files
 short_description: Put files of a bundle, and texts, in their places on a host
 version_added: 1.1.0
 description:
-  - Places many files in one call. Only those that the host lacks are sent, together, and each is verified by its SHA-256 before it
+  - Places many files in one call, in their order. Only those that the host lacks are sent, together, and each is verified by its SHA-256 before it
     replaces, at once, what was there. Missing parent folders are made.
   - An interrupted call leaves each file as it was or as it should be; the next one sends the rest.
 author: The cctv.pipeline contributors (@cctv-pipeline)
@@ -70,6 +70,8 @@ missing:
   elements: str
 """
 
+import contextlib
+import io
 import os
 import shutil
 import stat
@@ -166,18 +168,15 @@ def main():
         # Nothing is changed before everything is here.
         module.exit_json(changed=False, files=[], missing=[entry["dest"] for entry in sent])
     try:
-        if sent:
-            with tarfile.open(module.params["archive"]) as tar:
-                for entry in sent:
-                    place(entry, tar.extractfile(entry["sha256"]))
-        for entry in stale:
-            if entry["dest"] in right:
-                os.chmod(entry["dest"], int(entry["mode"], 8))
-            elif "content" in entry:
-                with tempfile.TemporaryFile() as source:
-                    source.write(entry["content"].encode())
-                    source.seek(0)
-                    place(entry, source)
+        with contextlib.ExitStack() as stack:
+            archive = stack.enter_context(tarfile.open(module.params["archive"])) if sent else None
+            for entry in stale:
+                if entry["dest"] in right:
+                    os.chmod(entry["dest"], int(entry["mode"], 8))
+                elif "content" in entry:
+                    place(entry, io.BytesIO(entry["content"].encode()))
+                else:
+                    place(entry, archive.extractfile(entry["sha256"]))
         for path in extra:
             os.unlink(path)
     except (OSError, ValueError, KeyError, tarfile.TarError) as error:

@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-import os
-
-from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.cctv.pipeline.plugins.module_utils import bundle as bundles
 
@@ -20,12 +17,12 @@ class ActionModule(ActionBase):
         arguments = self.validate_argument_spec(
             {"path": {"type": "path", "required": True}, "verify": {"type": "bool", "default": False}}
         )[1]
-        folder = os.path.expanduser(arguments["path"])
+        folder = arguments["path"]
         try:
             bundle = bundles.read(folder)
         except bundles.BundleError as error:
             return {"changed": False, "bundle": {}, "problems": [str(error)]}
-        problems = bundles.problems(folder, bundle) if boolean(arguments["verify"]) else []
+        problems = bundles.problems(folder, bundle) if arguments["verify"] else []
         found = {
             name: getattr(bundle, name)
             for name in ("version", "architecture", "debian", "kubernetes_version", "images", "versions")

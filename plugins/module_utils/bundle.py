@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import concurrent.futures
-import hashlib
 import json
 import os
+
+from ansible_collections.cctv.pipeline.plugins.module_utils.files import sha256
 
 NAME = "cctv-pipeline-bundle"
 MANIFEST = "bundle.json"
@@ -61,17 +62,6 @@ def read(folder):
         raise BundleError("%s cannot be read: %s" % (path, error.strerror)) from error
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError("%s is not a bundle's manifest: %s: %s" % (path, type(error).__name__, error)) from error
-
-
-def sha256(path):
-    """Return the SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while True:
-            block = file.read(1 << 20)
-            if not block:
-                return digest.hexdigest()
-            digest.update(block)
 
 
 def problems(folder, bundle):

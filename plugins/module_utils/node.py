@@ -18,6 +18,8 @@ import struct
 import subprocess
 import time
 
+from ansible_collections.cctv.pipeline.plugins.module_utils.files import text
+
 MARKER = "/var/lib/cctv-pipeline/kubeadm-in-progress"
 REGISTRY = "/usr/local/bin/cctv-registry"
 
@@ -50,15 +52,6 @@ FEATURES = {
 LISTENING = "0A"
 UNCONNECTED = "07"
 PEER_TIMEOUT_S = 2.0
-
-
-def text(path):
-    """Return what a file holds, "" when it is not there or not for us to read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 def readable(path):

@@ -79,7 +79,7 @@ import tarfile
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cctv.pipeline.plugins.module_utils.bundle import sha256
+from ansible_collections.cctv.pipeline.plugins.module_utils.files import sha256, text
 
 
 def state(path):
@@ -89,14 +89,6 @@ def state(path):
     except (FileNotFoundError, NotADirectoryError):
         return None
     return (sha256(path), stat.S_IMODE(found.st_mode)) if stat.S_ISREG(found.st_mode) else ("", 0)
-
-
-def text(path):
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 def place(entry, source):

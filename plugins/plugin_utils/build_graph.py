@@ -22,6 +22,8 @@ import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
+from ansible_collections.cctv.pipeline.plugins.module_utils.files import sha256
+
 TAIL = 25
 """Lines of a failed command that are shown."""
 KEPT = 2
@@ -45,15 +47,6 @@ def digest_of(value):
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def sha256_of(path):
-    """Return the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as source:
-        for block in iter(lambda: source.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def walk(folder, skip=()):
     """Yield the path of every file and link below ``folder``, relative to it, sorted."""
     for path, folders, names in os.walk(folder):
@@ -73,7 +66,7 @@ def tree(folder, skip=()):
         if stat.S_ISLNK(status.st_mode):
             found[name] = ["-> " + os.readlink(path), False]
         elif stat.S_ISREG(status.st_mode):
-            found[name] = [sha256_of(path), bool(status.st_mode & stat.S_IXUSR)]
+            found[name] = [sha256(path), bool(status.st_mode & stat.S_IXUSR)]
     return found
 
 

@@ -10,11 +10,11 @@ import os
 import shutil
 import tarfile
 
+from ansible_collections.cctv.pipeline.plugins.module_utils.files import sha256 as sha256_of
 from ansible_collections.cctv.pipeline.plugins.plugin_utils import bundle_sbom
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.build_graph import (
     Failed,
     digest_of,
-    sha256_of,
     tree,
 )
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.bundle_apt import ARCHITECTURE, fields, stanzas

@@ -15,13 +15,13 @@ import tarfile
 import tempfile
 import time
 
+from ansible_collections.cctv.pipeline.plugins.module_utils.files import sha256 as sha256_of
 from ansible_collections.cctv.pipeline.plugins.plugin_utils import bundle_sbom
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.build_graph import (
     Failed,
     Step,
     digest_of,
     run,
-    sha256_of,
     tree,
 )
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.bundle_apt import ARCHITECTURE, apt_sources, stanzas

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cctv.pipeline.plugins.plugin_utils.build_graph import sha256_of
+from ansible_collections.cctv.pipeline.plugins.module_utils.files import sha256 as sha256_of
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 

@@ -10,8 +10,6 @@ description:
   - Adds namespace and labels, a workload's selector, what Pod Security C(restricted) asks for, and the environment that tells a
     container its own name and address and where it may write.
   - What a manifest says itself is kept.
-  - With O(read), each pod template gets the annotation C(cctv.pipeline/configuration), a hash over all ConfigMaps and Secrets that its pods read: one that
-    changes rolls exactly its readers.
 author: The cctv.pipeline contributors (@cctv-pipeline)
 options:
   _input:
@@ -27,13 +25,6 @@ options:
     description: Their namespace.
     type: str
     required: true
-  read:
-    description:
-      - What stands for the content of ConfigMaps and Secrets that other components have made, as C(ConfigMap/kafka-client), and of every Secret,
-        which must not be hashed here, as a hash of a short secret tells it; its C(resourceVersion) does.
-      - What pods must have and is neither here nor among the ConfigMaps of the manifests is an error.
-    type: dict
-    version_added: 1.1.0
 """
 
 EXAMPLES = r"""
@@ -49,14 +40,10 @@ _value:
   elements: dict
 """
 
-import hashlib
-import json
-
 from ansible.errors import AnsibleFilterError
 
 PART_OF = "cctv-pipeline"
 WRITABLE = "/tmp"  # inside a container, whose root file system is read-only
-CONFIGURATION = "cctv.pipeline/configuration"
 
 ENVIRONMENT = [
     {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
@@ -68,67 +55,10 @@ ENVIRONMENT = [
 ]
 
 
-def complete(manifests, component, namespace, read=None):
+def complete(manifests, component, namespace):
     if isinstance(manifests, (str, dict)):
         raise AnsibleFilterError("complete takes a list of manifests, not %s" % type(manifests).__name__)
-    completed = [_complete(_copy(manifest), component, namespace) for manifest in manifests if manifest]
-    if read is not None:
-        _note_configuration(completed, dict(read, **configuration_hashes(completed)))
-    return completed
-
-
-def configuration_hashes(manifests):
-    """Return a hash of each ConfigMap's content, as ``complete`` takes them."""
-    return {
-        "ConfigMap/%s" % manifest["metadata"]["name"]: _hash(
-            [manifest.get("data") or {}, manifest.get("binaryData") or {}]
-        )
-        for manifest in manifests
-        if manifest and manifest.get("kind") == "ConfigMap"
-    }
-
-
-def _hash(content):
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _note_configuration(manifests, known):
-    missing = []
-    for manifest in manifests:
-        template = (manifest.get("spec") or {}).get("template")
-        if template is None:
-            continue
-        found = {}
-        for reference, optional in _references(template["spec"]):
-            if reference in known:
-                found[reference] = str(known[reference])
-            elif not optional:
-                missing.append(
-                    "%s %s reads %s, which nothing makes" % (manifest["kind"], manifest["metadata"]["name"], reference)
-                )
-        template["metadata"].setdefault("annotations", {})[CONFIGURATION] = _hash(found)
-    if missing:
-        raise AnsibleFilterError("; ".join(missing))
-
-
-def _references(pod):
-    """Yield each ConfigMap and Secret that a pod reads, and whether it can do without."""
-    sources = [source for container in pod.get("containers", []) for source in container.get("envFrom", [])]
-    sources += [
-        variable.get("valueFrom") or {}
-        for container in pod.get("containers", [])
-        for variable in container.get("env", [])
-    ]
-    sources += pod.get("volumes", [])
-    for source in sources:
-        for kind, fields in (
-            ("ConfigMap", ("configMapRef", "configMapKeyRef", "configMap")),
-            ("Secret", ("secretRef", "secretKeyRef", "secret")),
-        ):
-            for field in fields:
-                said = source.get(field)
-                if said is not None:
-                    yield "%s/%s" % (kind, said.get("name") or said.get("secretName")), bool(said.get("optional"))
+    return [_complete(_copy(manifest), component, namespace) for manifest in manifests if manifest]
 
 
 def _copy(value):
@@ -193,4 +123,4 @@ def _complete_pod(pod):
 
 class FilterModule:
     def filters(self):
-        return {"complete": complete, "configuration_hashes": configuration_hashes}
+        return {"complete": complete}

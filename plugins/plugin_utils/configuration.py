@@ -8,6 +8,7 @@ import hashlib
 import json
 
 from ansible.errors import AnsibleError
+from ansible_collections.cctv.pipeline.plugins.module_utils.manifests import title
 
 ANNOTATION = "cctv.pipeline/configuration"
 
@@ -28,29 +29,31 @@ def _hash(content):
 
 
 def annotate(manifests, read):
-    """Annotate pod templates, in place, with a hash over the ConfigMaps and Secrets that their pods read.
+    """Return ``manifests``, each pod template annotated with a hash over the ConfigMaps and Secrets that its pods read.
 
     ``read``: "Kind/name" -> an opaque text for its content, for ConfigMaps of other components and for every Secret, as a
     hash of a short secret would tell it; the API server's resourceVersion does not. What pods cannot do without, and is
     neither there nor a ConfigMap among ``manifests``, is an error.
     """
     known = dict(read, **hashes(manifests))
-    missing = []
+    missing, annotated = [], []
     for manifest in manifests:
-        template = (manifest.get("spec") or {}).get("template")
-        if template is None:
-            continue
-        found = {}
-        for reference, optional in _references(template["spec"]):
-            if reference in known:
-                found[reference] = str(known[reference])
-            elif not optional:
-                missing.append(
-                    "%s %s reads %s, which nothing makes" % (manifest["kind"], manifest["metadata"]["name"], reference)
-                )
-        template.setdefault("metadata", {}).setdefault("annotations", {})[ANNOTATION] = _hash(found)
+        spec = manifest.get("spec") or {}
+        if "template" in spec:
+            found = {}
+            for reference, optional in _references(spec["template"]["spec"]):
+                if reference in known:
+                    found[reference] = str(known[reference])
+                elif not optional:
+                    missing.append("%s reads %s, which nothing makes" % (title(manifest), reference))
+            metadata = spec["template"].get("metadata") or {}
+            annotations = dict(metadata.get("annotations") or {}, **{ANNOTATION: _hash(found)})
+            template = dict(spec["template"], metadata=dict(metadata, annotations=annotations))
+            manifest = dict(manifest, spec=dict(spec, template=template))
+        annotated.append(manifest)
     if missing:
         raise AnsibleError("; ".join(missing))
+    return annotated
 
 
 def _references(pod):

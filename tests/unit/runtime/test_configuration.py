@@ -1,5 +1,3 @@
-import copy
-
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.configuration import annotate, hashes
@@ -20,9 +18,7 @@ def reading(**container) -> dict:
 
 
 def annotation(*manifests: dict, read: dict) -> str:
-    made = copy.deepcopy(list(manifests))
-    annotate(made, read)
-    return made[-1]["spec"]["template"]["metadata"]["annotations"]["cctv.pipeline/configuration"]
+    return annotate(manifests, read)[-1]["spec"]["template"]["metadata"]["annotations"]["cctv.pipeline/configuration"]
 
 
 REFERENCES = [

@@ -50,6 +50,8 @@ class Store:
     that a manifest refers to may be missing, as in check mode, where the role that makes them has not made them.
     """
 
+    runtime = "the local runtime"  # as messages name it
+
     def __init__(self, components, network, addresses=None, lenient=False):
         self.network = network
         self.addresses = dict(addresses or {})
@@ -64,7 +66,7 @@ class Store:
         self._check()
 
     def _add(self, component, manifest):
-        found = problems(manifest)
+        found = problems(manifest, self.runtime)
         if found:
             self._problems.extend(found)
             return
@@ -132,7 +134,7 @@ class Store:
         containers = (template.get("spec") or {}).get("containers") or []
         if len(containers) != 1:
             self._problems.append(
-                "%s: has %d containers, the local runtime runs exactly one in a pod" % (who, len(containers))
+                "%s: has %d containers, %s runs exactly one in a pod" % (who, len(containers), self.runtime)
             )
             return
         container = containers[0]
@@ -160,12 +162,13 @@ class Store:
             numbers = {port["port"], ports.get(target, target), port.get("nodePort", port["port"])}
             if len(numbers) > 1:
                 self._problems.append(
-                    "%s: port %s leads from %s to %s, expected one number: the local runtime has no proxy"
+                    "%s: port %s leads from %s to %s, expected one number: %s has no proxy"
                     % (
                         title(service),
                         port.get("name", port["port"]),
                         port.get("nodePort", port["port"]),
                         ports.get(target, target),
+                        self.runtime,
                     )
                 )
 
@@ -263,7 +266,7 @@ class Store:
                     env[name] = fields[path]
                 else:
                     self._problems.append(
-                        "%s: env %s: fieldPath %s is not understood by the local runtime" % (who, name, path)
+                        "%s: env %s: fieldPath %s is not understood by %s" % (who, name, path, self.runtime)
                     )
 
     def _probe(self, probe, ports, who):

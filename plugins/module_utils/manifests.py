@@ -129,21 +129,20 @@ def title(manifest):
     return "%s %s" % (manifest.get("kind", "(no kind)"), metadata.get("name", "(no name)"))
 
 
-def problems(manifest):
-    """Return what the local runtime does not understand in ``manifest``, a line each."""
+def problems(manifest, runtime="the local runtime"):
+    """Return what ``runtime`` does not understand in ``manifest``, a line each."""
     if not isinstance(manifest, dict):
         return ["a manifest is %r, expected a mapping" % (manifest,)]
     kind = (manifest.get("apiVersion"), manifest.get("kind"))
     if kind not in KINDS:
         known = ", ".join(sorted(name for version, name in KINDS))
         return [
-            "%s: apiVersion %s is not understood by the local runtime, which knows %s"
-            % (title(manifest), kind[0], known)
+            "%s: apiVersion %s is not understood by %s, which knows %s" % (title(manifest), kind[0], runtime, known)
         ]
     if not isinstance(manifest.get("metadata"), dict) or not manifest["metadata"].get("name"):
         return ["%s: metadata.name is missing" % title(manifest)]
     table = dict(KINDS[kind], apiVersion=USED, kind=USED, metadata=METADATA)
-    found = ["%s: %s" % (title(manifest), problem) for problem in _walk(manifest, table, "")]
+    found = ["%s: %s" % (title(manifest), problem) for problem in _walk(manifest, table, "", runtime)]
     for field in ("data", "stringData"):
         for key, value in (manifest.get(field) or {}).items() if kind[1] in ("ConfigMap", "Secret") else ():
             if not isinstance(value, str):
@@ -152,11 +151,15 @@ def problems(manifest):
     return found
 
 
-def _walk(value, table, path):
+def _walk(value, table, path, runtime):
     if isinstance(table, Each):
         if not isinstance(value, list):
             return ["%s is %s, expected a list" % (path, type(value).__name__)]
-        return [p for number, entry in enumerate(value) for p in _walk(entry, table.table, "%s[%d]" % (path, number))]
+        return [
+            problem
+            for number, entry in enumerate(value)
+            for problem in _walk(entry, table.table, "%s[%d]" % (path, number), runtime)
+        ]
     if not isinstance(table, dict):
         return []
     if not isinstance(value, dict):
@@ -165,7 +168,7 @@ def _walk(value, table, path):
     for field, content in value.items():
         inner = "%s.%s" % (path, field) if path else field
         if field not in table:
-            found.append("%s is not understood by the local runtime" % inner)
+            found.append("%s is not understood by %s" % (inner, runtime))
         else:
-            found.extend(_walk(content, table[field], inner))
+            found.extend(_walk(content, table[field], inner, runtime))
     return found

@@ -92,6 +92,7 @@ class Daemon:
 
     def __init__(self, program: str, folder: Path, environment: Mapping[str, str]) -> None:
         self.program = program
+        self.command: list[str | Path] = [LAUNCHERS / program]
         self.folder = folder
         self.environment = dict(environment)
         self.process: subprocess.Popen[bytes] | None = None
@@ -114,7 +115,7 @@ class Daemon:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 # Ends with the tests also when these are killed.
-                ["setpriv", "--pdeathsig", "KILL", LAUNCHERS / self.program],
+                ["setpriv", "--pdeathsig", "KILL", *self.command],
                 env=inherited | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

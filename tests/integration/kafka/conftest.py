@@ -1,4 +1,4 @@
-"""ZooKeeper and Kafka exactly as the roles describe them, and modules as Ansible calls them."""
+"""ZooKeeper, Kafka and the topics service exactly as the roles describe them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cctv.pipeline.plugins.module_utils.local_pods import Store
+from ansible_collections.cctv.pipeline.plugins.module_utils.local_pods import Pod, Store
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from tests.integration.conftest import Daemon, free_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
+SOURCES = os.pathsep.join(str(ROOT / "services" / name) for name in ("common", "topics"))
 RENDER = """\
 - hosts: localhost
   connection: local
@@ -31,27 +34,44 @@ RENDER = """\
         dest: "{{{{ rendered_to }}}}"
         content: >-
           {{{{ {{'zookeeper': __zookeeper | from_yaml_all | list | cctv.pipeline.complete('zookeeper', 'cctv'),
-                'kafka': __kafka | from_yaml_all | list | cctv.pipeline.complete('kafka', 'cctv'),
-                'topics': __kafka_all_topics, 'bootstrap_servers': __kafka_bootstrap_servers}} | to_json }}}}
+                'kafka': (__kafka | from_yaml_all | list + __topics | from_yaml_all | list)
+                         | cctv.pipeline.complete('kafka', 'cctv'),
+                'bootstrap_servers': __kafka_bootstrap_servers}} | to_json }}}}
       vars:
         __zookeeper: "{{{{ lookup('template', '{root}/roles/zookeeper/templates/zookeeper.yaml.j2') }}}}"
         __kafka: "{{{{ lookup('template', '{root}/roles/kafka/templates/kafka.yaml.j2') }}}}"
+        __topics: "{{{{ lookup('template', '{root}/roles/kafka/templates/topics.yaml.j2') }}}}"
 """
 
 
-def call_module(module: str, check: bool = False, diff: bool = False, **arguments: Any) -> dict[str, Any]:
-    """Run a module of the collection; returns what it says."""
-    said = subprocess.run(
-        [sys.executable, "-m", f"ansible_collections.cctv.pipeline.plugins.modules.{module}"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "collections"), *sys.path])},
-        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments | {"_ansible_check_mode": check, "_ansible_diff": diff}}),
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert said.stdout, said.stderr
-    return json.loads(said.stdout)  # type: ignore[no-any-return]
+class Topics(Daemon):
+    """The topics service, from the checkout's sources."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        super().__init__("cctv-topics", folder, {**environment, "PYTHONPATH": SOURCES})
+        self.command = [sys.executable, "-m", "cctv_topics"]
+
+    def unmet(self) -> dict[str, str]:
+        """Why it is not ready; nothing when it is."""
+        url = f"http://{self.environment['HTTP_HOST']}:{self.environment['HTTP_PORT']}/readyz"
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:
+                said = json.load(answer)
+        except urllib.error.HTTPError as error:
+            said = json.load(error)
+        except OSError as error:
+            return {"service": str(error)}
+        return dict(said["unmet"])
+
+    def ready(self) -> bool:
+        """Whether the topics are as described."""
+        assert self.alive(), f"the topics service has ended:\n{self.log[-4000:]}"
+        return not self.unmet()
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """Its log's lines of one kind."""
+        lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == event]
 
 
 class Stack:
@@ -60,7 +80,7 @@ class Stack:
     def __init__(self, folder: Path, libs: Path, **variables: Any) -> None:
         network = "127.77"
         ports = ("zookeeper_port", "zookeeper_peer_port", "zookeeper_election_port", "zookeeper_metrics_port")
-        ports += ("kafka_port", "kafka_metrics_port")
+        ports += ("kafka_port", "kafka_metrics_port", "kafka_topics_port")
         self.variables = {port: free_port() for port in ports} | {"local_runtime_network": network} | variables
         self.libs = libs
         self.folder = folder
@@ -69,17 +89,22 @@ class Stack:
             component: {"manifests": self.rendered[component], "environment": {"KAFKA_LIBS": str(libs)}}
             for component in ("zookeeper", "kafka")
         }
-        self.daemons = {
-            pod.name: Daemon(
-                pod.argv[0], folder / pod.name, {key: self._placed(pod.name, value) for key, value in pod.env.items()}
-            )
-            for pod in Store(applied, network).pods()
-        }
+        self.daemons = {pod.name: self._daemon(pod) for pod in Store(applied, network).pods()}
         self.bootstrap_servers: str = self.rendered["bootstrap_servers"]
-        self.topics: list[dict[str, Any]] = self.rendered["topics"]
         self.admin = AdminClient(
             {"bootstrap.servers": self.bootstrap_servers, "reconnect.backoff.max.ms": 500, "log_level": 0}
         )
+
+    def _daemon(self, pod: Pod) -> Daemon:
+        folder = self.folder / pod.name
+        for volume, files in pod.files.items():
+            for name, content in files.items():
+                (folder / volume).mkdir(parents=True, exist_ok=True)
+                (folder / volume / name).write_text(content)
+        environment = {key: self._placed(pod.name, value) for key, value in pod.env.items()}
+        if pod.workload == "kafka-topics":
+            return Topics(folder, environment)
+        return Daemon(pod.argv[0], folder, environment)
 
     def _render(self) -> Any:
         playbook, rendered = self.folder / "render.yml", self.folder / "rendered.json"
@@ -104,18 +129,26 @@ class Stack:
     def __getitem__(self, name: str) -> Daemon:
         return self.daemons[name]
 
+    @property
+    def topics(self) -> Topics:
+        """The topics service."""
+        daemon = self["kafka-topics-0"]
+        assert isinstance(daemon, Topics)
+        return daemon
+
     def start(self) -> None:
-        """Start what does not run, and wait until all brokers are there."""
+        """Start what does not run, and wait until all brokers are there, and the topics."""
         for daemon in self.daemons.values():
             if not daemon.alive():
                 daemon.start()
         wait_for("usable Kafka", self.usable, 60)
+        wait_for("topics as described", self.topics.ready, 60)
 
     def usable(self) -> bool:
         """Whether all brokers are registered and answer."""
         for name, daemon in self.daemons.items():
             assert daemon.alive(), f"{name} has ended:\n{daemon.log[-4000:]}"
-        return self.brokers() == sum(name.startswith("kafka-") for name in self.daemons)
+        return self.brokers() == sum(daemon.program == "kafka-server" for daemon in self.daemons.values())
 
     def brokers(self) -> int:
         """How many brokers there are, by one that answers."""
@@ -128,12 +161,6 @@ class Stack:
         """Kill all."""
         for daemon in self.daemons.values():
             daemon.kill()
-
-
-@pytest.fixture(scope="session")
-def call() -> Callable[..., dict[str, Any]]:
-    """Calls a module."""
-    return call_module
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import stat
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cctv_common.kafka import RECORD_OVERHEAD
@@ -21,7 +20,7 @@ MAX_FRAME_BYTES = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def running(stack_of: Callable[..., Stack], call: Callable[..., dict[str, Any]]) -> Stack:
+def running(stack_of: Callable[..., Stack]) -> Stack:
     stack = stack_of(
         kafka_max_frame_bytes=MAX_FRAME_BYTES,
         kafka_retention_ms=3000,
@@ -32,10 +31,8 @@ def running(stack_of: Callable[..., Stack], call: Callable[..., dict[str, Any]])
     )
     # The broker first: it has to wait for ZooKeeper, however much later that comes.
     stack["kafka-0"].start()
-    wait_for("start of the broker's JVM", stack["kafka-0"].answers)
+    wait_for("broker that waits for ZooKeeper", lambda: "does not answer" in stack["kafka-0"].log)
     stack.start()
-    made = call("kafka_topic", bootstrap_servers=stack.bootstrap_servers, topics=stack.topics)
-    assert made["changed_topics"] == ["videocam", "videodisplay"]
     return stack
 
 
@@ -75,10 +72,6 @@ def watermarks(stack: Stack, topic: str = "videocam") -> tuple[int, int]:
         consumer.close()
 
 
-def test_topics_are_made_once(stack: Stack, call: Callable[..., dict[str, Any]]) -> None:
-    assert not call("kafka_topic", bootstrap_servers=stack.bootstrap_servers, topics=stack.topics)["changed"]
-
-
 def test_largest_record_passes_and_no_larger(stack: Stack) -> None:
     largest = MAX_FRAME_BYTES + RECORD_OVERHEAD
     assert send(stack, bytes(largest - 200)) is None  # a batch's and a record's own headers are less
@@ -103,7 +96,8 @@ def test_old_frames_are_deleted_while_new_ones_come(stack: Stack) -> None:
 
 def test_listens_on_its_own_address_only(stack: Stack) -> None:
     ports = {key: value for key, value in stack.variables.items() if key.endswith("_port") and "peer" not in key}
-    del ports["zookeeper_election_port"]
+    for elsewhere in ("zookeeper_election_port", "kafka_topics_port"):
+        del ports[elsewhere]
     for port in ports.values():
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
         with pytest.raises(ConnectionRefusedError):

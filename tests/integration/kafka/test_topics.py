@@ -1,18 +1,18 @@
-"""The module kafka_topic with a real broker."""
+"""The topics service with a real broker."""
 
 from __future__ import annotations
 
-import re
-import time
+import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import ConfigResource
 
-from tests.integration.conftest import Kafka, free_port
-
-Call = Callable[..., dict[str, Any]]
+from tests.integration.conftest import Kafka, free_port, wait_for
+from tests.integration.kafka.conftest import Stack, Topics
 
 
 @pytest.fixture
@@ -20,79 +20,128 @@ def name() -> str:
     return f"topic-{uuid.uuid4().hex[:8]}"
 
 
-def test_makes_a_topic_once(kafka: Kafka, call: Call, name: str) -> None:
+@pytest.fixture
+def keep(kafka: Kafka, tmp_path: Path) -> Iterator[Callable[..., Topics]]:
+    """Starts the service with topics; ends what ran before, and at last all."""
+    running: list[Topics] = []
+
+    def start(*topics: dict[str, Any], brokers: str = kafka.bootstrap_servers) -> Topics:
+        for service in running:
+            service.terminate()
+        environment = {
+            "HTTP_HOST": "127.0.0.1",
+            "HTTP_PORT": str(free_port()),
+            "KAFKA_BOOTSTRAP_SERVERS": brokers,
+            "TOPICS": json.dumps(topics),
+            "TOPICS_CHECK_INTERVAL_MS": "200",
+        }
+        running.append(Topics(tmp_path / str(len(running)), environment))
+        running[-1].start()
+        return running[-1]
+
+    try:
+        yield start
+    finally:
+        for service in running:
+            service.kill()
+
+
+def configuration(kafka: Kafka, name: str) -> dict[str, str]:
+    (future,) = kafka.admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name)]).values()
+    return {key: entry.value for key, entry in future.result(10).items()}
+
+
+def partitions(kafka: Kafka, name: str) -> dict[int, Any]:
+    topics = kafka.admin.list_topics(timeout=10).topics
+    return dict(topics[name].partitions) if name in topics else {}
+
+
+def test_makes_a_topic_once(kafka: Kafka, keep: Callable[..., Topics], name: str) -> None:
     wanted = {"name": name, "partitions": 2, "config": {"retention.ms": 60000, "unclean.leader.election.enable": True}}
+    service = keep(wanted)
+    wait_for("topic", service.ready)
+    assert [partition.leader for partition in partitions(kafka, name).values()] == [0, 0]
+    assert configuration(kafka, name)["unclean.leader.election.enable"] == "true"
 
-    def ask(**more: Any) -> dict[str, Any]:
-        return call("kafka_topic", bootstrap_servers=kafka.bootstrap_servers, topics=[wanted], **more)
-
-    first = ask(check=True, diff=True)
-    assert first["changed"]
-    assert first["diff"]["before"] == {}
-    assert first["diff"]["after"][name]["config"]["unclean.leader.election.enable"] == "true"
-    assert name not in kafka.admin.list_topics(timeout=10).topics
-
-    assert ask()["changed_topics"] == [name]
-    made = kafka.admin.list_topics(timeout=10).topics[name]
-    assert [partition.leader for partition in made.partitions.values()] == [0, 0]
-
-    for check in (False, True):
-        assert not ask(check=check)["changed"]
+    again = keep(wanted)
+    wait_for("second look", again.ready)
+    assert again.said("topic created") == again.said("topic configured") == []
 
 
-def test_changes_only_what_differs(kafka: Kafka, call: Call, name: str) -> None:
-    def ask(partitions: int, config: dict[str, Any], **more: Any) -> dict[str, Any]:
-        topic = {"name": name, "partitions": partitions, "config": config}
-        return call("kafka_topic", bootstrap_servers=kafka.bootstrap_servers, topics=[topic], **more)
-
-    ask(1, {"retention.ms": 60000, "segment.ms": 10000})
-    said = ask(3, {"retention.ms": 30000}, diff=True)
-    assert said["diff"]["before"][name] == {
-        "partitions": 1,
-        "replication_factor": 1,
-        "config": {"retention.ms": "60000"},
-    }
+def test_changes_only_what_differs(kafka: Kafka, keep: Callable[..., Topics], name: str) -> None:
+    wait_for("topic", keep({"name": name, "config": {"retention.ms": 60000, "segment.ms": 10000}}).ready)
+    service = keep({"name": name, "partitions": 3, "config": {"retention.ms": 30000}})
+    wait_for("changed topic", service.ready)
+    assert len(partitions(kafka, name)) == 3
+    (said,) = service.said("topic configured")
+    assert said["config"] == {"retention.ms": "30000"}
     # What is no longer named stays as it is.
-    assert not ask(3, {"retention.ms": 30000, "segment.ms": 10000})["changed"]
-
-    refused = ask(2, {})
-    assert refused["failed"]
-    assert "partitions is 2, but it has 3" in refused["msg"]
+    assert configuration(kafka, name)["segment.ms"] == "10000"
 
 
-def test_what_brokers_refuse_changes_nothing(kafka: Kafka, call: Call, name: str) -> None:
-    topics = [{"name": name}, {"name": f"{name}-bad", "config": {"retention.ms": "soon"}}]
-    for check in (True, False):
-        said = call("kafka_topic", check, bootstrap_servers=kafka.bootstrap_servers, topics=topics)
-        assert said["failed"]
-        assert "retention.ms" in said["msg"] and f"{name}-bad" in said["msg"]
-    assert name not in kafka.admin.list_topics(timeout=10).topics
+@pytest.mark.parametrize(
+    ("refused", "problem"),
+    [
+        ({"partitions": 2}, "partitions is 2, but it has 3"),
+        ({"partitions": 3, "replication_factor": 2}, "replication_factor is 2, but it has 1"),
+        ({"partitions": 4, "config": {"retention.ms": "soon"}}, "retention.ms"),
+    ],
+)
+def test_what_cannot_be_stops_no_other(
+    kafka: Kafka, keep: Callable[..., Topics], name: str, refused: dict[str, Any], problem: str
+) -> None:
+    wait_for("topic", keep({"name": name, "partitions": 3}).ready)
+    service = keep({"name": name, **refused}, {"name": f"{name}-other"})
+    wait_for("other topic", lambda: partitions(kafka, f"{name}-other"))
+    wait_for("problem", lambda: problem in service.unmet().get(f"topic {name}", ""))
+    wait_for("other topic's readiness", lambda: set(service.unmet()) == {f"topic {name}"})
+    (line,) = [line for line in service.said("not as wanted") if problem in line["problem"]]
+    assert line["what"] == f"topic {name}"
+    assert len(partitions(kafka, name)) >= 3
 
 
-def test_says_how_many_brokers_are_missing(kafka: Kafka, call: Call, name: str) -> None:
-    topics = [{"name": name, "replication_factor": 2}]
-    said = call("kafka_topic", bootstrap_servers=kafka.bootstrap_servers, topics=topics, timeout=1)
-    assert re.search(r"1 brokers answer .* replication_factor wants 2", said["msg"])
+def test_waits_for_brokers_that_are_missing(keep: Callable[..., Topics], name: str) -> None:
+    service = keep({"name": name, "replication_factor": 2})
+    wait_for("problem", lambda: "1 brokers answer" in service.unmet().get(f"topic {name}", ""))
 
 
-def test_says_that_no_broker_answers(call: Call, name: str) -> None:
-    address = f"127.0.0.1:{free_port()}"
-    begin = time.monotonic()
-    said = call("kafka_topic", bootstrap_servers=address, topics=[{"name": name}], timeout=1)
-    assert said["failed"]
-    assert f"no broker answers at {address} within 1 s" in said["msg"]
-    assert time.monotonic() - begin < 30
+def test_a_topic_that_went_away_comes_back(kafka: Kafka, keep: Callable[..., Topics], name: str) -> None:
+    service = keep({"name": name})
+    wait_for("topic", service.ready)
+    kafka.admin.delete_topics([name], operation_timeout=10)[name].result(20)
+    wait_for("topic made again", lambda: len(service.said("topic created")) == 2)
+    wait_for("topic", service.ready)
 
 
-def test_removes_topics(kafka: Kafka, call: Call, name: str) -> None:
-    def ask(state: str, check: bool = False) -> dict[str, Any]:
-        return call(
-            "kafka_topic", check, bootstrap_servers=kafka.bootstrap_servers, topics=[{"name": name}], state=state
-        )
+def test_outlives_outages_of_the_broker(kafka: Kafka, keep: Callable[..., Topics], name: str) -> None:
+    service = keep({"name": name})
+    wait_for("topic", service.ready)
+    for __ in range(2):
+        kafka.kill()
+        wait_for("note of the outage", lambda: "no broker answers" in service.unmet().get("kafka", ""))
+        kafka.start()
+        wait_for("topic", service.ready)
 
-    ask("present")
-    assert ask("absent", check=True)["changed"]
-    assert name in kafka.admin.list_topics(timeout=10).topics
-    assert ask("absent")["changed"]
-    assert name not in kafka.admin.list_topics(timeout=10).topics
-    assert not ask("absent")["changed"]
+
+def test_starts_before_the_brokers_have_a_name(keep: Callable[..., Topics], name: str) -> None:
+    service = keep({"name": name}, brokers=f"kafka-0.does-not-exist.invalid:{free_port()}")
+    wait_for("problem", lambda: "no broker answers" in service.unmet().get("kafka", ""))
+    assert service.alive()
+    service.terminate()
+    assert service.process is not None and service.process.returncode == 0
+
+
+def test_a_lone_broker_that_lost_its_volume_serves_again(stack_of: Callable[..., Stack]) -> None:
+    stack = stack_of()
+    stack.start()
+    stack["kafka-0"].kill()
+    data = Path(stack["kafka-0"].environment["KAFKA_LOG_DIRS"])
+    data.rename(data.with_name("lost"))
+    stack["kafka-0"].start()
+    stack.start()
+
+    def led() -> bool:
+        videocam = stack.admin.list_topics(timeout=10).topics.get("videocam")
+        return videocam is not None and {partition.leader for partition in videocam.partitions.values()} == {0}
+
+    wait_for("leader of all partitions", led)

@@ -127,19 +127,20 @@ def test_broker_id_is_the_ordinal(machine: Machine, name: str, number: str) -> N
     assert "broker.id=7" in machine.kafka(POD_NAME=name, KAFKA_BROKER_ID="7")[1]
 
 
-def test_waits_for_the_session_of_a_killed_broker(machine: Machine) -> None:
+@pytest.mark.parametrize("files", [[], ["meta.properties"]])
+def test_waits_for_the_session_of_a_killed_broker(machine: Machine, files: list[str]) -> None:
     machine.data.mkdir()
-    (machine.data / "meta.properties").touch()
+    for name in files:
+        (machine.data / name).touch()
     words, __ = machine.kafka()
     assert words[0] == "kafka-server: waiting: ZooKeeper still has the session of the broker 2 that was killed"
     assert words[-2] == "kafka.Kafka"
     assert len(machine.asked.read_text().splitlines()) == 3
 
 
-@pytest.mark.parametrize("files", [[], ["meta.properties", ".kafka_cleanshutdown"]])
-def test_does_not_ask_where_no_broker_was_killed(machine: Machine, files: list[str]) -> None:
+def test_does_not_ask_after_a_clean_stop(machine: Machine) -> None:
     machine.data.mkdir()
-    for name in files:
+    for name in ("meta.properties", ".kafka_cleanshutdown"):
         (machine.data / name).touch()
     machine.kafka()
     assert not machine.asked.exists()

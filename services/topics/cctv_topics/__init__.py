@@ -1,0 +1,1 @@
+"""Makes Kafka's topics be as described, and keeps them so."""

@@ -1,0 +1,115 @@
+"""The topics that the brokers have, and changes to them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cctv_common.kafka import client_config
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+)
+
+from cctv_topics.settings import Settings, Topic
+
+# A hung broker takes the connection and says nothing: several short tries find one that comes back.
+TIMEOUT_S = 5.0
+
+
+class Unable(Exception):
+    """The brokers did not do, or not say, what they were asked."""
+
+
+@dataclass(frozen=True)
+class There:
+    """One topic, as it is."""
+
+    partitions: int
+    replication_factor: int
+    leaderless: int
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class State:
+    """What the brokers have."""
+
+    brokers: int
+    topics: Mapping[str, There]
+
+
+class Cluster:
+    """Kafka, as its administrator sees it; every call takes seconds at most, and raises Unable."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._admin = AdminClient(client_config(settings, "cctv-topics"))
+
+    def read(self, names: list[str]) -> State:
+        """How many brokers there are, and those of the topics ``names`` that exist."""
+        try:
+            metadata = self._admin.list_topics(timeout=TIMEOUT_S)
+        except KafkaException as error:
+            raise Unable(_text(error)) from None
+        found = {name: metadata.topics[name].partitions for name in names if name in metadata.topics}
+        found = {name: partitions for name, partitions in found.items() if partitions}
+        resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in found]
+        configs: dict[str, dict[str, str]] = {}
+        if resources:
+            for resource, future in self._admin.describe_configs(resources, request_timeout=TIMEOUT_S).items():
+                configs[resource.name] = {key: entry.value for key, entry in _result(future).items()}
+        return State(
+            len(metadata.brokers),
+            {
+                name: There(
+                    partitions=len(partitions),
+                    replication_factor=len(partitions[0].replicas),
+                    leaderless=sum(partition.leader < 0 for partition in partitions.values()),
+                    config=configs[name],
+                )
+                for name, partitions in found.items()
+            },
+        )
+
+    def create(self, topic: Topic) -> None:
+        """Make a topic."""
+        new = NewTopic(topic.name, topic.partitions, topic.replication_factor, config=topic.config)
+        (future,) = self._admin.create_topics([new], operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S).values()
+        _result(future)
+
+    def grow(self, topic: Topic) -> None:
+        """Raise a topic to its number of partitions."""
+        (future,) = self._admin.create_partitions(
+            [NewPartitions(topic.name, topic.partitions)], operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S
+        ).values()
+        _result(future)
+
+    def configure(self, name: str, config: Mapping[str, str]) -> None:
+        """Set some of a topic's configuration."""
+        entries = [
+            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+            for key, value in sorted(config.items())
+        ]
+        resource = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=entries)
+        (future,) = self._admin.incremental_alter_configs([resource], request_timeout=TIMEOUT_S).values()
+        _result(future)
+
+
+def _result(future: concurrent.futures.Future[Any]) -> Any:
+    try:
+        return future.result(2 * TIMEOUT_S)
+    except KafkaException as error:
+        raise Unable(_text(error)) from None
+    except concurrent.futures.TimeoutError:
+        raise Unable("the brokers do not answer") from None
+
+
+def _text(error: KafkaException) -> str:
+    return str(error.args[0].str() or error.args[0].name())

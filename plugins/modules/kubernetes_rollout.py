@@ -116,18 +116,9 @@ class Watched:
         """Look at what the workloads consist of."""
         self.pods = self._api.items(self._core + "/pods")
         self.replica_sets = self._api.items(self._apps + "/replicasets")
-        self.events = self._readable(self._core + "/events")
+        self.events = self._api.readable(self._core + "/events")
         if self._restarts is None:
             self._restarts = {pod["metadata"]["name"]: rollout.restarts(pod) for pod in self.pods}
-
-    def _readable(self, path):
-        """Return the entries of a list that a person wants and that nothing depends on."""
-        try:
-            return self._api.items(path)
-        except Problem as problem:
-            if problem.code != 403:
-                raise
-            return []
 
     def hindrances(self, workload):
         """Return what stands in a workload's way."""
@@ -145,7 +136,7 @@ class Watched:
             for volume in pod["spec"].get("volumes") or []
             if "persistentVolumeClaim" in volume
         ]
-        claims = self._readable(self._core + "/persistentvolumeclaims") if names else []
+        claims = self._api.readable(self._core + "/persistentvolumeclaims") if names else []
         return [claim for claim in claims if claim["metadata"]["name"] in names]
 
     def report(self, workload, hindrance):

@@ -25,7 +25,7 @@ TYPED = re.compile(
 )
 PORT_TAKEN = "provided port is already allocated"
 IMMUTABLE = re.compile(
-    r"field is immutable|updates to statefulset spec for fields other than|is immutable after creation"
+    r"field is immutable|updates to statefulset spec for fields other than|is immutable after creation|may not be changed in an update"
 )
 VALUE = re.compile(r"Invalid value: .*?(: |$)|(?<=, )got .*", re.S)
 
@@ -106,7 +106,7 @@ def explain(status, named="the kubeconfig"):
                 refused.group("verb"),
                 ".".join(filter(None, [refused.group("resource"), refused.group("group")])),
                 " in namespace " + refused.group("namespace") if refused.group("namespace") else "",
-                "expected the rights that playbooks/admin.yml grants",
+                "expected a kubeconfig that may; playbooks/admin.yml makes one for the pipeline, and needs an administrator's itself",
             )
         for said in (terminating(message), quota(message)):
             if said:

@@ -71,7 +71,7 @@ class Api:
                 return configuration
             except kubernetes.config.ConfigException:
                 pass
-        kubernetes.config.load_kube_config(kubeconfig, context, configuration, persist_config=False)
+        kubernetes.config.load_kube_config(kubeconfig or None, context or None, configuration, persist_config=False)
         return configuration
 
     def text(self, path, method="get", body=None, **query):

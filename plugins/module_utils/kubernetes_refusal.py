@@ -27,6 +27,8 @@ PORT_TAKEN = "provided port is already allocated"
 IMMUTABLE = re.compile(
     r"field is immutable|updates to statefulset spec for fields other than|is immutable after creation|may not be changed in an update"
 )
+# What urllib3 puts before what happened.
+CONNECTION = re.compile(r"^(?:<.*?>: |\w+\(host=.*?\): )+")
 VALUE = re.compile(r"Invalid value: .*?(: |$)|(?<=, )got .*", re.S)
 
 
@@ -49,9 +51,14 @@ def terminating(message):
     found = TERMINATING.search(message)
     if not found:
         return ""
+    return terminating_namespace(found.group("namespace"))
+
+
+def terminating_namespace(namespace):
+    """Say what to do about a namespace that is going."""
     return (
         "workload_namespace=%s: the namespace is being terminated; wait until `kubectl get namespace %s` does not find it, then make it anew (%s), "
-        "or choose another" % (found.group("namespace"), found.group("namespace"), ADMIN)
+        "or choose another" % (namespace, namespace, ADMIN)
     )
 
 
@@ -62,7 +69,10 @@ def missing_namespace(namespace):
 
 def unusable(named, why):
     """Say that a kubeconfig is of no use."""
-    return "%s: the kubeconfig cannot be used (%s); expected one that kubectl works with" % (named, why)
+    return "%s: the kubeconfig cannot be used (%s); expected one that kubectl works with" % (
+        named,
+        " ".join(str(why).split()),
+    )
 
 
 def unreachable(named, server, why):
@@ -70,7 +80,7 @@ def unreachable(named, server, why):
     return "%s: the API server%s cannot be reached (%s); see that it runs, and that this machine may reach it" % (
         named,
         " at " + server if server else "",
-        why,
+        CONNECTION.sub("", str(why)),
     )
 
 

@@ -314,7 +314,8 @@ class Preflight:
             self._api.post("/api/v1/namespaces/%s/services" % self._namespace, service, dryRun="All")
         except Problem as problem:
             if problem.code == 422:
-                return str(problem)
+                # The name is one that nobody has given.
+                return str(problem).partition(": ")[2]
             if problem.code not in NOT_TOLD:
                 raise
         return ""

@@ -11,13 +11,18 @@ description:
   - Asks the video service what viewers get. When a camera is missing, follows its frames by the counters of each stage to the first one
     that does not count.
 author: The cctv.pipeline contributors (@cctv-pipeline)
+extends_documentation_fragment:
+  - cctv.pipeline.kubernetes
 options:
   url:
     description: The video service.
     type: str
     required: true
+  namespace:
+    description: The namespace on a cluster in which the pipeline runs; its video service and its pods are then asked through the API server.
+    type: str
   pods:
-    description: What runs, as M(cctv.pipeline.local_workload_info) lists it. Every camera that a producer runs for must flow.
+    description: What runs, as M(cctv.pipeline.local_workload_info) or M(cctv.pipeline.kubernetes_workload_info) lists it. Every camera that a producer runs for must flow.
     type: list
     elements: dict
     required: true
@@ -35,6 +40,12 @@ EXAMPLES = r"""
 - name: Does it flow?
   cctv.pipeline.pipeline_flow:
     url: http://127.0.0.1:30163
+    pods: "{{ running.pods }}"
+
+- name: Does it flow on the cluster?
+  cctv.pipeline.pipeline_flow:
+    url: http://worker1:30163
+    namespace: cctv
     pods: "{{ running.pods }}"
 """
 
@@ -57,6 +68,12 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
+from ansible_collections.cctv.pipeline.plugins.module_utils.kubernetes_api import (
+    ARGUMENTS,
+    Api,
+    Problem,
+    need_library,
+)
 from ansible_collections.cctv.pipeline.plugins.module_utils.table import lines
 
 COLUMNS = (
@@ -73,10 +90,44 @@ OBSERVED_S = 2
 CAMERA = "cctv.pipeline/camera"
 
 
-def get(url):
-    """Return the body of ``url``; raises OSError or ValueError with the reason."""
-    response = open_url(url, timeout=3, use_proxy=False)
-    return response.read().decode()
+class Direct:
+    """Asks the video service and the pods at their own addresses; raises OSError or ValueError with the reason."""
+
+    def __init__(self, url):
+        self.video = url.rstrip("/")
+
+    def cameras(self):
+        """Return what C(/cameras) of the video service says."""
+        return self._get(self.video + "/cameras")
+
+    def metrics(self, pod):
+        """Return what C(/metrics) of a pod says."""
+        return self._get("http://%s:%d/metrics" % (pod["address"], http_port(pod)))
+
+    def _get(self, url):
+        return open_url(url, timeout=3, use_proxy=False).read().decode()
+
+
+class Proxied:
+    """The same, through the API server: pods may be out of reach from here; raises Problem."""
+
+    def __init__(self, api, namespace):
+        self._api = api
+        self._namespace = "/api/v1/namespaces/%s" % namespace
+        self.video = "service video in namespace %s" % namespace
+
+    def cameras(self):
+        """Return what C(/cameras) of the video service says."""
+        return self._api.text(self._namespace + "/services/video:http/proxy/cameras")
+
+    def metrics(self, pod):
+        """Return what C(/metrics) of a pod says."""
+        return self._api.text("%s/pods/%s:%d/proxy/metrics" % (self._namespace, pod["name"], http_port(pod)))
+
+
+def http_port(pod):
+    """Return the port at which a pod serves its metrics."""
+    return pod["ports"].get("http") or next(iter(pod["ports"].values()))
 
 
 def flowing(camera):
@@ -95,11 +146,10 @@ def table(cameras):
     return lines(rows, right=(1, 2, 3, 4))
 
 
-def counters(pod):
-    """Return (metric, stage, camera, cause) -> count of a pod."""
-    port = pod["ports"].get("http") or next(iter(pod["ports"].values()))
+def counters(metrics):
+    """Return (metric, stage, camera, cause) -> count of what a pod's metrics say."""
     found = {}
-    for name, labels, value in SAMPLE.findall(get("http://%s:%d/metrics" % (pod["address"], port))):
+    for name, labels, value in SAMPLE.findall(metrics):
         said = dict(LABEL.findall(labels))
         key = (name, said.get("stage", ""), said.get("camera", ""), said.get("cause", ""))
         found[key] = found.get(key, 0) + float(value)
@@ -109,8 +159,9 @@ def counters(pod):
 class Stage:
     """What the pods of one component counted of one camera while we looked."""
 
-    def __init__(self, stage, pods):
+    def __init__(self, stage, pods, asked):
         self.stage = stage
+        self._asked = asked
         self.pods = pods
         self.problem = ""
         self._first = self._look()
@@ -119,9 +170,9 @@ class Stage:
         total = {}
         for pod in self.pods:
             try:
-                for key, value in counters(pod).items():
+                for key, value in counters(self._asked.metrics(pod)).items():
                     total[key] = total.get(key, 0) + value
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, Problem) as error:
                 self.problem = "%s does not answer (%s)" % (pod["name"], error)
         return total
 
@@ -152,7 +203,7 @@ class Stage:
         return ", ".join(pod["log"] for pod in self.pods)
 
 
-def silent_hop(camera, pods):
+def silent_hop(camera, pods, asked):
     """Return a sentence that names the first hop on which the camera's frames are lost, and the log to read."""
     of = {
         "producer": [p for p in pods if p["component"] == "producer" and p["labels"].get(CAMERA) == camera],
@@ -165,7 +216,7 @@ def silent_hop(camera, pods):
         for pod in found:
             if pod["state"] != "running":
                 return "%s is %s; see %s" % (pod["name"], pod["state"], pod["log"])
-    stages = [Stage(stage, found) for stage, found in of.items()]
+    stages = [Stage(stage, found, asked) for stage, found in of.items()]
     time.sleep(OBSERVED_S)
     for stage in stages:
         stage.again()
@@ -197,30 +248,41 @@ def silent_hop(camera, pods):
 
 def main():
     module = AnsibleModule(
-        argument_spec={
-            "url": {"required": True},
-            "pods": {"type": "list", "elements": "dict", "required": True},
-            "wait_timeout": {"type": "int", "default": 60},
-        },
+        argument_spec=dict(
+            ARGUMENTS,
+            url={"type": "str", "required": True},
+            namespace={"type": "str"},
+            pods={"type": "list", "elements": "dict", "required": True},
+            wait_timeout={"type": "int", "default": 60},
+        ),
         supports_check_mode=True,
     )
-    pods, url = module.params["pods"], module.params["url"].rstrip("/")
+    pods = module.params["pods"]
     wanted = sorted({pod["labels"][CAMERA] for pod in pods if CAMERA in pod["labels"]})
     if not wanted:
         module.fail_json(msg="no producer runs, so there is nothing to wait for")
+    if module.params["namespace"]:
+        need_library(module)
+        try:
+            api = Api(module.params["kubeconfig"], module.params["context"])
+        except Problem as error:
+            module.fail_json(msg=str(error))
+        asked = Proxied(api, module.params["namespace"])
+    else:
+        asked = Direct(module.params["url"])
     end = time.monotonic() + module.params["wait_timeout"]
     said, problem = {}, ""
     while True:
         try:
-            said = {camera["id"]: camera for camera in json.loads(get(url + "/cameras"))["cameras"]}
+            said = {camera["id"]: camera for camera in json.loads(asked.cameras())["cameras"]}
             problem = ""
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            problem = "%s/cameras: %s" % (url, error)
+        except (OSError, ValueError, KeyError, TypeError, Problem) as error:
+            problem = "%s: %s" % (asked.video, error)
         missing = [camera for camera in wanted if camera not in said or not flowing(said[camera])]
         if not missing and not problem:
             break
         if time.monotonic() > end:
-            silent = ["%s: %s" % (camera, silent_hop(camera, pods)) for camera in missing]
+            silent = ["%s: %s" % (camera, silent_hop(camera, pods, asked)) for camera in missing]
             module.fail_json(
                 msg="after %d s, no predicted frames of %d of %d cameras:\n%s"
                 % (

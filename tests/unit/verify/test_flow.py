@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.cctv.pipeline.plugins.modules import pipeline_flow
 
 STAGES = ("producer", "consumer", "video")
+ASKED = pipeline_flow.Direct("")
 COUNTERS = [(stage, way) for stage in STAGES for way in ("in", "out")]
 
 
@@ -90,23 +91,23 @@ def pods(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pods]:
     ],
 )
 def test_the_first_hop_that_does_not_count_is_named_with_its_logs(pods: Pods, reached: int, hop: str, logs: list[str]):
-    told, __, seen = pipeline_flow.silent_hop("gate", pods(reached)).partition("; see ")
+    told, __, seen = pipeline_flow.silent_hop("gate", pods(reached), ASKED).partition("; see ")
     assert told.endswith(f"silent is {hop}")
     assert seen == ", ".join(f"/logs/{name}.log" for name in logs)
 
 
 def test_causes_of_drops_are_told(pods: Pods):
-    told = pipeline_flow.silent_hop("gate", pods(3, causes={"stale": 4, "not_jpeg": 9}))
+    told = pipeline_flow.silent_hop("gate", pods(3, causes={"stale": 4, "not_jpeg": 9}), ASKED)
     assert "(dropped in 0 s: not_jpeg 9, stale 4)" in told
 
 
 def test_a_stage_that_does_not_run_or_answer_is_named(pods: Pods):
     listed = pods(6)
-    assert pipeline_flow.silent_hop("yard", listed) == "no producer runs"
+    assert pipeline_flow.silent_hop("yard", listed, ASKED) == "no producer runs"
     listed[1]["ports"] = {"http": 9}
-    assert pipeline_flow.silent_hop("gate", listed).startswith("consumer-0 does not answer (")
+    assert pipeline_flow.silent_hop("gate", listed, ASKED).startswith("consumer-0 does not answer (")
     listed[1]["state"] = "backoff"
-    assert pipeline_flow.silent_hop("gate", listed) == "consumer-0 is backoff; see /logs/consumer-0.log"
+    assert pipeline_flow.silent_hop("gate", listed, ASKED) == "consumer-0 is backoff; see /logs/consumer-0.log"
 
 
 def test_the_table_has_a_line_for_each_camera():

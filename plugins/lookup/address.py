@@ -53,20 +53,20 @@ _raw:
 
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.cctv.pipeline.plugins.module_utils.addresses import replica_address
+from ansible_collections.cctv.pipeline.plugins.plugin_utils.runtime import Settings
 
 
 class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
         self.set_options(var_options=variables, direct=kwargs)
         workload = terms[0]
-        variables = variables or {}
-        local = self._variable(variables, "workload_runtime", "local") == "local"
+        settings = Settings(variables, self._templar.template)
         port, replicas = self.get_option("port"), self.get_option("replicas")
-        if local:
-            network = self._variable(variables, "local_runtime_network", "127.0")
+        if settings.local:
+            network = settings.get("local_runtime_network", "127.0")
             hosts = [replica_address(network, workload, index) for index in range(replicas)]
         else:
-            domain = "%s.%s.svc" % (workload, self._variable(variables, "workload_namespace", "cctv"))
+            domain = "%s.%s.svc" % (workload, settings.namespace)
             hosts = (
                 ["%s-%d.%s" % (workload, i, domain) for i in range(replicas)]
                 if self.get_option("stateful")
@@ -74,8 +74,5 @@ class LookupModule(LookupBase):
             )
         addresses = ["%s:%d" % (host, port) for host in hosts]
         if self.get_option("form") == "grpc":
-            return ["%s:%s" % ("ipv4" if local else "dns", ("" if local else "///") + ",".join(addresses))]
+            return [("ipv4:" if settings.local else "dns:///") + ",".join(addresses)]
         return addresses
-
-    def _variable(self, variables, name, default):
-        return self._templar.template(variables.get(name, default))

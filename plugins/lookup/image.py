@@ -8,6 +8,7 @@ short_description: Name the image of one of the collection's services
 version_added: 1.0.0
 description:
   - The tag is a hash of everything that the image is made of, so a changed source is a new image, and an unchanged one is not.
+  - The variable C(image_registry), such as V(registry.example.org/site), is put before the name.
 author: The cctv.pipeline contributors (@cctv-pipeline)
 options:
   _terms:
@@ -36,9 +37,16 @@ from pathlib import Path
 
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.cctv.pipeline.plugins.plugin_utils.runtime import Settings
 
-SERVICES = Path(__file__).resolve().parents[2] / "services"
-SHARED = ("common", "pyproject.toml", "requirements.txt", "requirements-data.txt")
+COLLECTION = Path(__file__).resolve().parents[2]
+SERVICES = COLLECTION / "services"
+SHARED = tuple("services/" + name for name in ("common", "pyproject.toml", "requirements.txt", "requirements-data.txt"))
+BUNDLE = "roles/bundle/"
+# What the bundle makes the images of, and those that they are based on.
+DEFINED = BUNDLE + "vars/main/services.yml"
+PYTHON = (BUNDLE + "files/images/python", BUNDLE + "files/images/tensorflow")
+JAVA = (BUNDLE + "files/images/java",)
 
 
 @functools.lru_cache(maxsize=None)
@@ -47,18 +55,19 @@ def digest(service):
     if not (SERVICES / service).is_dir():
         raise AnsibleError("services/%s does not exist; expected a folder of services/" % service)
     # What is not written in Python shares nothing with the services that are.
-    shared = SHARED if any((SERVICES / service).glob("cctv_*")) else ()
+    shared = SHARED + PYTHON if any((SERVICES / service).glob("cctv_*")) else JAVA
     total = hashlib.sha256()
-    for name in (service, *shared):
-        root = SERVICES / name
+    for name in ("services/" + service, DEFINED, *shared):
+        root = COLLECTION / name
         for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
             if path.is_file() and "__pycache__" not in path.parts:
                 total.update(
-                    b"%s\0%s\0" % (str(path.relative_to(SERVICES)).encode(), hashlib.sha256(path.read_bytes()).digest())
+                    b"%s\0%s\0" % (str(path.relative_to(COLLECTION)).encode(), hashlib.sha256(path.read_bytes()).digest())
                 )
     return total.hexdigest()[:12]
 
 
 class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
-        return ["cctv/%s:%s" % (service, digest(service)) for service in terms]
+        registry = Settings(variables, self._templar.template).get("image_registry", "")
+        return ["%scctv/%s:%s" % (registry and registry + "/", service, digest(service)) for service in terms]

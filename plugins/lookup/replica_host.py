@@ -31,12 +31,12 @@ _raw:
 """
 
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.cctv.pipeline.plugins.plugin_utils.runtime import Settings
 
 
 class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
-        variables = variables or {}
-        if self._templar.template(variables.get("workload_runtime", "local")) == "local":
+        settings = Settings(variables, self._templar.template)
+        if settings.local:
             return ["$(POD_IP)" for workload in terms]
-        namespace = self._templar.template(variables.get("workload_namespace", "cctv"))
-        return ["$(POD_NAME).%s.%s.svc" % (workload, namespace) for workload in terms]
+        return ["$(POD_NAME).%s.%s.svc" % (workload, settings.namespace) for workload in terms]

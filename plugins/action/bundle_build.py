@@ -16,6 +16,7 @@ from ansible.utils.display import Display
 from ansible_collections.cctv.pipeline.plugins.plugin_utils import bundle_machine
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.build_graph import Build, Failed
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.bundle_parts import Parts
+from ansible_collections.cctv.pipeline.plugins.plugin_utils.maven_repository import default_repository
 
 PROGRAM = {
     "name": {"type": "str", "required": True},
@@ -58,6 +59,27 @@ ARGUMENTS = {
             "check": {"type": "list", "elements": "str", "required": True},
         },
     },
+    "wheels": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "requirements": {"type": "path", "required": True},
+            "base": {"type": "path"},
+            "only": {"type": "list", "elements": "str", "default": []},
+            "omit": {"type": "list", "elements": "str", "default": []},
+            "exclude": {"type": "list", "elements": "str", "default": []},
+            "strip": {"type": "list", "elements": "str", "default": []},
+        },
+    },
+    "jars": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {"name": {"type": "str", "required": True}, "lock": {"type": "path", "required": True}},
+    },
+    "maven_repository": {"type": "str"},
     "images": {
         "type": "list",
         "elements": "dict",
@@ -68,6 +90,7 @@ ARGUMENTS = {
             "context": {"type": "path"},
             "base": {"type": "str", "default": ""},
             "args": {"type": "dict", "default": {}},
+            "sources": {"type": "list", "elements": "path", "default": []},
             "contents": {"type": "list", "elements": "str", "default": []},
             "packages": {"type": "list", "elements": "str", "default": []},
             "publish": {"type": "bool", "default": True},
@@ -93,6 +116,8 @@ class ActionModule(ActionBase):
         options = self.validate_argument_spec(ARGUMENTS)[1]
         for name in ("dest", "cache", "files"):
             options[name] = os.path.abspath(options[name])
+        if options["jars"] and not options["maven_repository"]:
+            options["maven_repository"] = default_repository()
         for image in options["images"]:
             image["context"] = image["context"] or os.path.join(
                 options["files"], "images", image["name"].rsplit("/", 1)[-1]

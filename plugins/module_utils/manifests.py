@@ -55,6 +55,8 @@ CONTAINER = {
     "readinessProbe": PROBE,
     "livenessProbe": PROBE,
     "volumeMounts": Each({"name": USED, "mountPath": USED, "readOnly": MEANS_NOTHING}),
+    # Time for clients to learn that it goes, before it does: those of one machine know each address from the start.
+    "lifecycle": {"preStop": {"sleep": MEANS_NOTHING}},
     "imagePullPolicy": MEANS_NOTHING,
     "resources": MEANS_NOTHING,
     "securityContext": MEANS_NOTHING,
@@ -95,6 +97,10 @@ KINDS = {
     ("v1", "ConfigMap"): {"data": USED, "immutable": MEANS_NOTHING},
     ("v1", "Secret"): {"data": USED, "stringData": USED, "type": MEANS_NOTHING, "immutable": MEANS_NOTHING},
     ("v1", "PersistentVolumeClaim"): {"spec": MEANS_NOTHING},
+    ("autoscaling/v2", "HorizontalPodAutoscaler"): {"spec": MEANS_NOTHING},
+    ("networking.k8s.io/v1", "Ingress"): {"spec": MEANS_NOTHING},
+    ("networking.k8s.io/v1", "NetworkPolicy"): {"spec": MEANS_NOTHING},
+    ("policy/v1", "PodDisruptionBudget"): {"spec": MEANS_NOTHING},
     ("v1", "Service"): {
         "spec": {
             "selector": USED,

@@ -16,6 +16,7 @@ from cctv_consumer.kafka import Sink, Source
 from cctv_consumer.labels import LabelsError
 from cctv_consumer.models import Model, ModelMetrics
 from cctv_consumer.pipeline import Pipeline
+from cctv_consumer.replicas import Replicas
 from cctv_consumer.serving import Client, GrpcClient, RestClient
 from cctv_consumer.settings import Settings
 
@@ -66,7 +67,7 @@ def main() -> None:
 
 def _client(settings: Settings) -> Client:
     if settings.predict_protocol == "rest":
-        return RestClient(settings.rest_urls, 4 * settings.calls * len(settings.models))
+        return RestClient(Replicas(settings.rest_urls), 4 * settings.calls * len(settings.models))
     return GrpcClient(settings.tf_serving_grpc_target)
 
 

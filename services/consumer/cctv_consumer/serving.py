@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import json
 import threading
 import time
@@ -21,6 +20,7 @@ from ovmsclient.tfs_compat.protos.tensorflow_serving.apis.predict_pb2 import Pre
 from ovmsclient.tfs_compat.protos.tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from cctv_consumer.handlers import Inputs, Outputs
+from cctv_consumer.replicas import Replicas
 from cctv_consumer.settings import ModelSettings
 
 TIMEOUT = "no answer"
@@ -66,7 +66,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
                             "initialBackoff": "0.01s",
                             "maxBackoff": "0.05s",
                             "backoffMultiplier": 2,
-                            "retryableStatusCodes": ["UNAVAILABLE"],
+                            # A server that is stopping cancels calls that come after it has said so.
+                            "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                         },
                     }
                 ],
@@ -75,13 +76,16 @@ CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ),
     ("grpc.keepalive_time_ms", 1000),
     ("grpc.keepalive_timeout_ms", 1000),
+    # A keepalive waits for a ping that is under way for another reason, whose own limit is a minute.
+    ("grpc.http2.ping_timeout_ms", 1000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
-    ("grpc.dns_min_time_between_resolutions_ms", 1000),
+    # A replica that goes says so, and the channel asks at once where the others are.
+    ("grpc.dns_min_time_between_resolutions_ms", 200),
     ("grpc.enable_http_proxy", 0),
 )
 
@@ -146,20 +150,14 @@ def _grpc_outputs(call: Any) -> Outputs:
         raise ModelError(BAD_ANSWER, str(error)) from error
 
 
-COOL_DOWN_S = 2.0
 _HTTP_CAUSES = {400: REFUSED, 404: MISSING, 412: MISSING, 504: TIMEOUT}
 
 
 class RestClient:
-    """Replicas in turn; one that fails is left alone for ``COOL_DOWN_S``, then tried again.
+    """Replicas in turn; a request whose replica fails is tried once more, on the next one."""
 
-    A request whose replica dies is tried once more, on the next one.
-    """
-
-    def __init__(self, urls: Sequence[str], threads: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._urls = list(urls)
-        self._turn = itertools.count()
-        self._cool_until = dict.fromkeys(self._urls, 0.0)
+    def __init__(self, replicas: Replicas, threads: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._replicas = replicas
         self._clock = clock
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rest")
         self._local = threading.local()  # a requests.Session is not safe to share between threads
@@ -172,14 +170,8 @@ class RestClient:
 
     def close(self) -> None:
         """Forget what has not begun; what is under way ends with its timeout."""
+        self._replicas.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _next_urls(self) -> list[str]:
-        turn = next(self._turn) % len(self._urls)
-        urls = self._urls[turn:] + self._urls[:turn]
-        now = self._clock()
-        warm = [url for url in urls if self._cool_until[url] <= now]
-        return warm or sorted(urls, key=self._cool_until.__getitem__)[:1]
 
     def _predict(self, model: ModelSettings, inputs: Inputs, outputs: Sequence[str], deadline: float) -> Outputs:
         body = json.dumps(
@@ -187,7 +179,7 @@ class RestClient:
         )
         version = "" if model.version is None else f"/versions/{model.version}"
         failure = ModelError(TIMEOUT, "there was no time left to ask")
-        for url in self._next_urls()[:2]:
+        for url in self._replicas.in_turn()[:2]:
             left = deadline - self._clock()
             if left <= 0:
                 break
@@ -200,7 +192,7 @@ class RestClient:
                 failure = ModelError(TIMEOUT, str(error))
             except requests.RequestException as error:
                 failure = ModelError(UNAVAILABLE, str(error))
-            self._cool_until[url] = self._clock() + COOL_DOWN_S
+            self._replicas.failed(url)
         raise failure
 
     def _session(self) -> requests.Session:

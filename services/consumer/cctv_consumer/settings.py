@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_settings import NoDecode
 
 from cctv_consumer.handlers import HANDLERS
+from cctv_consumer.replicas import is_name
 
 NAMED_REPLICAS = 2
 """How many replicas are taken to be behind one name."""
@@ -104,7 +105,8 @@ class Settings(ServiceSettings, KafkaSettings):
         if self.predict_in_flight:
             return self.predict_in_flight
         if self.predict_protocol == "rest":
-            return len(self.rest_urls)
+            named = any(is_name(url) for url in self.rest_urls)
+            return max(len(self.rest_urls), NAMED_REPLICAS if named else 1)
         if self.tf_serving_grpc_target.startswith(("ipv4:", "ipv6:")):
             return self.tf_serving_grpc_target.count(",") + 1
         return NAMED_REPLICAS

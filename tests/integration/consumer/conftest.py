@@ -21,6 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import yaml
 from cctv_common.frames import Frame
 from cctv_common.kafka import RECORD_OVERHEAD
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -28,6 +29,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 ROOT = Path(__file__).parents[3]
 SOURCES = os.pathsep.join(str(ROOT / "services" / name) for name in ("common", "consumer", "serving"))
 HOSTS = ("127.0.0.1", "127.0.7.2")
+LATER_HOSTS = ("127.0.7.3", "127.0.7.4")
+"""Of replicas that come later."""
+CHANNEL_ARGUMENTS = yaml.safe_load((ROOT / "roles" / "tf_serving" / "vars" / "main.yml").read_text())[
+    "__tf_serving_channel_arguments"
+]
 
 
 def wait_for(what: str, condition: Callable[[], object], timeout_s: float = 60) -> None:
@@ -39,12 +45,12 @@ def wait_for(what: str, condition: Callable[[], object], timeout_s: float = 60) 
 
 
 def free_port() -> int:
-    """A port that is free on all of HOSTS, below the range of clients' ports."""
+    """A port that is free on all hosts, below the range of clients' ports."""
     while True:
         port = random.randrange(20000, 32000)
         with contextlib.ExitStack() as held:
             try:
-                for host in HOSTS:
+                for host in HOSTS + LATER_HOSTS:
                     held.enter_context(socket.socket()).bind((host, port))
             except OSError:
                 continue
@@ -102,9 +108,10 @@ class Replica(Process):
             "--model_name=imagenet",
             f"--model_base_path={model}",
             "--tensorflow_intra_op_parallelism=1",
-            "--grpc_channel_arguments=grpc.http2.min_ping_interval_without_data_ms=500,grpc.keepalive_permit_without_calls=1",
+            f"--grpc_channel_arguments={CHANNEL_ARGUMENTS}",
             HTTP_HOST=host,
         )
+        self.host, self.ports, self.model = host, ports, model
 
     def usable(self) -> bool:
         assert self.process is not None

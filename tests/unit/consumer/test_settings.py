@@ -68,7 +68,8 @@ def test_rest_needs_urls(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"TF_SERVING_GRPC_TARGET": "ipv4:127.0.0.1:8500,127.0.7.2:8500,127.0.7.3:8500"}, 3),
         ({"TF_SERVING_GRPC_TARGET": "ipv4:127.0.0.1:8500"}, 1),
         ({"TF_SERVING_GRPC_TARGET": "dns:///tf-serving.cctv.svc:8500"}, 2),
-        ({"PREDICT_PROTOCOL": "rest", "TF_SERVING_REST_URLS": "http://a:8501, http://b:8501/"}, 2),
+        ({"PREDICT_PROTOCOL": "rest", "TF_SERVING_REST_URLS": "http://127.0.0.1:8501, http://127.0.7.2:8501/"}, 2),
+        ({"PREDICT_PROTOCOL": "rest", "TF_SERVING_REST_URLS": "http://tf-serving.cctv.svc:8501"}, 2),
         ({"PREDICT_IN_FLIGHT": "5"}, 5),
     ],
 )

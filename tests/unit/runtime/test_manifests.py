@@ -35,8 +35,8 @@ def test_a_deployment_of_the_subset_is_taken():
         (["spec", "template", "spec", "initContainers"], [], "spec.template.spec.initContainers"),
         (
             ["spec", "template", "spec", "containers", 0, "lifecycle"],
-            {},
-            "spec.template.spec.containers[0].lifecycle",
+            {"preStop": {"exec": {"command": ["true"]}}},
+            "spec.template.spec.containers[0].lifecycle.preStop.exec",
         ),
         (
             ["spec", "template", "spec", "containers", 0, "livenessProbe"],
@@ -54,6 +54,24 @@ def test_a_field_outside_the_subset_is_refused_by_its_name(path, value, field):
 @pytest.mark.parametrize("field", ["securityContext", "affinity", "tolerations", "priorityClassName"])
 def test_a_field_that_means_nothing_on_one_machine_is_taken(field):
     assert problems(changed(["spec", "template", "spec", field], {})) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [
+        ("autoscaling/v2", "HorizontalPodAutoscaler"),
+        ("networking.k8s.io/v1", "Ingress"),
+        ("networking.k8s.io/v1", "NetworkPolicy"),
+        ("policy/v1", "PodDisruptionBudget"),
+    ],
+)
+def test_a_kind_that_means_nothing_on_one_machine_is_taken(version, kind):
+    assert problems({"apiVersion": version, "kind": kind, "metadata": {"name": "video"}, "spec": {"any": 1}}) == []
+
+
+def test_time_before_the_stop_means_nothing_where_clients_know_all_addresses():
+    field = ["spec", "template", "spec", "containers", 0, "lifecycle"]
+    assert problems(changed(field, {"preStop": {"sleep": {"seconds": 3}}})) == []
 
 
 def test_a_kind_outside_the_subset_is_refused():

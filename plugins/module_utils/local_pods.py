@@ -194,6 +194,7 @@ class Store:
             "metadata.namespace": manifest["metadata"].get("namespace", "default"),
             "metadata.labels": labels,
             "status.podIP": address,
+            "status.hostIP": address,
             "spec.nodeName": "localhost",
         }
         env = dict(self._components[component]["environment"])

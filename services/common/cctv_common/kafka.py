@@ -12,8 +12,18 @@ RECORD_OVERHEAD = 64 * 1024
 
 
 def client_config(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
-    """What every client sets: where the brokers are, and quick, endless reconnects."""
-    return {
+    """What every client sets: where the brokers are, who it is, and quick, endless reconnects."""
+    secured: dict[str, Any] = {}
+    if settings.kafka_security_protocol == "SASL_SSL":
+        secured = {
+            "security.protocol": "SASL_SSL",
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": settings.kafka_sasl_username,
+            "sasl.password": settings.kafka_sasl_password.get_secret_value(),
+        }
+        if settings.kafka_ssl_ca:
+            secured["ssl.ca.pem"] = settings.kafka_ssl_ca
+    return secured | {
         "bootstrap.servers": settings.kafka_bootstrap_servers,
         "client.id": client_id,
         "reconnect.backoff.ms": 100,

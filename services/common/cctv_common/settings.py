@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Literal, NoReturn, TypeVar
+from typing import Literal, NoReturn, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
@@ -22,7 +22,7 @@ class ServiceSettings(BaseSettings):
 
 
 class KafkaSettings(BaseSettings):
-    """How to reach Kafka: the keys of the ConfigMap ``kafka-client``."""
+    """How to reach Kafka: the keys of the ConfigMap and the Secret ``kafka-client``."""
 
     model_config = SettingsConfigDict(extra="ignore")
 
@@ -32,6 +32,21 @@ class KafkaSettings(BaseSettings):
     )
     kafka_videocam_topic: str = "videocam"
     kafka_videodisplay_topic: str = "videodisplay"
+    kafka_security_protocol: Literal["PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_username: str = Field("", description="for SASL_SSL")
+    kafka_sasl_password: SecretStr = Field(SecretStr(""), description="for SASL_SSL")
+    kafka_ssl_ca: str = Field("", description="PEM of the authorities that are trusted; the system's by default")
+
+    @model_validator(mode="after")
+    def _credentials(self) -> Self:
+        if self.kafka_security_protocol == "SASL_SSL":
+            said = {
+                "KAFKA_SASL_USERNAME": self.kafka_sasl_username,
+                "KAFKA_SASL_PASSWORD": self.kafka_sasl_password.get_secret_value(),
+            }
+            for name in (name for name, value in said.items() if not value):
+                raise ValueError(f"{name} is not set; expected a value, as KAFKA_SECURITY_PROTOCOL=SASL_SSL")
+        return self
 
 
 S = TypeVar("S", bound=BaseSettings)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cctv_common.kafka import client_config
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -50,14 +50,22 @@ class Cluster:
     """Kafka, as its administrator sees it; every call takes seconds at most, and raises Unable."""
 
     def __init__(self, settings: Settings) -> None:
-        self._admin = AdminClient(client_config(settings, "cctv-topics"))
+        self._refused = ""
+        # An outage is told once by who uses this, and not by each attempt to connect.
+        self._admin = AdminClient(client_config(settings, "cctv-topics") | {"log_level": 0, "error_cb": self._heard})
+
+    def _heard(self, error: KafkaError) -> None:
+        if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+            self._refused = str(error.str())
 
     def read(self, names: list[str]) -> State:
         """How many brokers there are, and those of the topics ``names`` that exist."""
         try:
             metadata = self._admin.list_topics(timeout=TIMEOUT_S)
         except KafkaException as error:
-            raise Unable(_text(error)) from None
+            self._admin.poll(0)  # which is when it hears of errors
+            raise Unable(self._refused or _text(error)) from None
+        self._refused = ""
         found = {name: metadata.topics[name].partitions for name in names if name in metadata.topics}
         found = {name: partitions for name, partitions in found.items() if partitions}
         resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in found]

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.cctv.pipeline.plugins.module_utils.local_pods import Pod, Store
+from cctv_common.kafka import client_config
+from cctv_common.settings import KafkaSettings
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -30,6 +32,8 @@ RENDER = """\
     - {root}/roles/kafka/defaults/main.yml
     - {root}/roles/kafka/vars/main.yml
   tasks:
+    - ansible.builtin.include_tasks: {root}/roles/kafka/tasks/tls.yml
+      when: __kafka_tls_made
     - ansible.builtin.copy:
         dest: "{{{{ rendered_to }}}}"
         content: >-
@@ -91,8 +95,12 @@ class Stack:
         }
         self.daemons = {pod.name: self._daemon(pod) for pod in Store(applied, network).pods()}
         self.bootstrap_servers: str = self.rendered["bootstrap_servers"]
+        # As any client in the pipeline: the services read these by their environment.
+        names = ("KAFKA_SECURITY_PROTOCOL", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "KAFKA_SSL_CA")
+        said = {name.lower(): self.topics.environment[name] for name in names if name in self.topics.environment}
+        self.settings = KafkaSettings(kafka_bootstrap_servers=self.bootstrap_servers, **said)
         self.admin = AdminClient(
-            {"bootstrap.servers": self.bootstrap_servers, "reconnect.backoff.max.ms": 500, "log_level": 0}
+            client_config(self.settings, "tests") | {"reconnect.backoff.max.ms": 500, "log_level": 0}
         )
 
     def _daemon(self, pod: Pod) -> Daemon:
@@ -113,6 +121,7 @@ class Stack:
         subprocess.run(
             [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", str(playbook), "-e", variables],
             env=os.environ
+            | {"XDG_DATA_HOME": str(self.folder / "data")}
             | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
             check=True,
             cwd=ROOT,
@@ -141,8 +150,8 @@ class Stack:
         for daemon in self.daemons.values():
             if not daemon.alive():
                 daemon.start()
-        wait_for("usable Kafka", self.usable, 60)
-        wait_for("topics as described", self.topics.ready, 60)
+        wait_for("usable Kafka", self.usable, 180)
+        wait_for("topics as described", self.topics.ready, 180)
 
     def usable(self) -> bool:
         """Whether all brokers are registered and answer."""

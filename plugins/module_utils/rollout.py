@@ -13,6 +13,14 @@ IMAGE_STATES = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImag
 CONFIG_STATES = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 ON_QUOTA_S, ON_IMAGE_S, ON_CONFIG_S, ON_REFUSAL_S, ON_CLAIM_S = 30, 25, 10, 5, 10
 
+CREATION = (
+    (
+        "violates PodSecurity",
+        "the namespace enforces a Pod Security level that these pods do not meet; change what they ask for, or the namespace's label",
+    ),
+    ("no PriorityClass", "expected one that is there: " + kubernetes_refusal.ADMIN),
+)
+
 
 class Hindrance:
     """Why a workload is not ready. ``patience``: seconds after which it is clear that it stays so, or NEVER.
@@ -277,9 +285,7 @@ def of_creation(workload, events):
     ):
         if said:
             return Hindrance((title(workload), "create"), "its pods cannot be created: " + said, "", patience)
-    advice = ""
-    if "violates PodSecurity" in message:
-        advice = "the namespace enforces a Pod Security level that these pods do not meet; change what they ask for, or the namespace's label"
+    advice = next((advice for said, advice in CREATION if said in message), "")
     return Hindrance((title(workload), "create"), "its pods cannot be created: " + message, advice, ON_REFUSAL_S)
 
 

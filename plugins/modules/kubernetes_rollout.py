@@ -79,6 +79,8 @@ from ansible_collections.cctv.pipeline.plugins.module_utils.kubernetes_api impor
 
 POLL_S = 0.5
 LOG_LINES = 15
+LOG_ATTEMPTS = 3
+NO_LOG = ("failed to try resolving symlinks", "unable to retrieve container logs")
 KINDS = {"Deployment": "deployments", "StatefulSet": "statefulsets"}
 
 
@@ -158,13 +160,21 @@ class Watched:
         return lines
 
     def _log(self, hindrance):
+        path = "%s/pods/%s/log" % (self._core, hindrance.pod)
         query = {"container": hindrance.container, "tailLines": LOG_LINES}
-        if hindrance.previous:
-            query["previous"] = "true"
-        try:
-            return self._api.text("%s/pods/%s/log" % (self._core, hindrance.pod), **query).splitlines()
-        except Problem as problem:
-            return [str(problem)]
+        problem = None
+        for attempt in range(LOG_ATTEMPTS):
+            # A kubelet that starts a container again has neither log for a moment, and says so in the place of one.
+            for previous in (hindrance.previous, not hindrance.previous):
+                try:
+                    said = self._api.text(path, **dict(query, **({"previous": "true"} if previous else {})))
+                except Problem as error:
+                    problem = error
+                    continue
+                if said and not said.startswith(NO_LOG):
+                    return said.splitlines()
+            time.sleep(POLL_S)
+        return [str(problem)] if problem and problem.code not in (400, 404) else []
 
 
 def wait(watched, timeout):

@@ -13,6 +13,12 @@ ROOT = Path(__file__).resolve().parents[3]
 LAUNCHERS = ROOT / "services" / "kafka" / "bin"
 JAVA = """\
 #!/bin/sh
+case "$*" in *ConfigCommand*)
+  for word; do file=$word; done
+  echo "$*" >> "$ASKED.users"
+  cat "$file" >> "$ASKED.users"
+  exit ;;
+esac
 case "$*" in *ZooKeeperMain*)
   echo asked >> "$ASKED"
   [ "$(wc -l < "$ASKED")" -ge 3 ] && echo "Node does not exist: /brokers/ids/2" || echo "ephemeralOwner = 0x1"
@@ -125,6 +131,44 @@ def test_java_is_told_heap_agent_and_options(machine: Machine) -> None:
 def test_broker_id_is_the_ordinal(machine: Machine, name: str, number: str) -> None:
     assert f"broker.id={number}" in machine.kafka(POD_NAME=name)[1]
     assert "broker.id=7" in machine.kafka(POD_NAME=name, KAFKA_BROKER_ID="7")[1]
+
+
+def test_broker_is_known_elsewhere_by_a_port_of_its_own(machine: Machine) -> None:
+    inside = {"KAFKA_LISTENERS": "PLAINTEXT://127.0.4.2:9092", "KAFKA_ADVERTISED_LISTENERS": "PLAINTEXT://kafka-2:9092"}
+    outside = {"KAFKA_EXTERNAL_PORT": "31000", "KAFKA_EXTERNAL_HOST": "cameras.example.org"}
+    __, lines = machine.kafka(**inside, **outside)
+    assert "listeners=PLAINTEXT://127.0.4.2:9092,EXTERNAL://127.0.4.2:31002" in lines
+    assert "advertised.listeners=PLAINTEXT://kafka-2:9092,EXTERNAL://cameras.example.org:31002" in lines
+    assert not any("external" in line.split("=")[0] for line in lines)
+    __, lines = machine.kafka(**inside, **outside, KAFKA_EXTERNAL_BIND="0.0.0.0")
+    assert "listeners=PLAINTEXT://127.0.4.2:9092,EXTERNAL://0.0.0.0:31002" in lines
+
+
+def test_passwords_go_by_files(machine: Machine) -> None:
+    users = 'broker=se"cret=\\1\ncctv=other secret'
+    listeners = "SASL_SSL://127.0.4.2:9092,EXTERNAL://0.0.0.0:9093"
+    words, lines = machine.kafka(KAFKA_USERS=users, KAFKA_LISTENERS=listeners, KAFKA_BROKER_ID="0")
+    module = "org.apache.kafka.common.security.scram.ScramLoginModule required"
+    # A backslash is doubled for JAAS, and once more for the file.
+    login = rf'{module} username="broker" password="se\\"cret=\\\\1";'
+    for listener in ("sasl_ssl", "external"):
+        assert f"listener.name.{listener}.scram-sha-512.sasl.jaas.config={login}" in lines
+    done = (machine.asked.parent / "asked.users").read_text().splitlines()
+    assert [line for line in done if line.startswith("SCRAM")] == [
+        r'SCRAM-SHA-512=iterations=8192,password=se"cret=\\1',
+        "SCRAM-SHA-512=iterations=8192,password=other secret",
+    ]
+    assert [line.split("--entity-name ")[1].split()[0] for line in done if "--entity-name" in line] == [
+        "broker",
+        "cctv",
+    ]
+    assert not any("cret" in line for line in [*words, *(line for line in done if "--entity-name" in line)])
+    assert not list(machine.work.glob("user.*"))
+
+
+def test_one_broker_sets_the_passwords(machine: Machine) -> None:
+    machine.kafka(KAFKA_USERS="broker=secret", KAFKA_LISTENERS="SASL_SSL://127.0.4.2:9092")
+    assert not (machine.asked.parent / "asked.users").exists()
 
 
 @pytest.mark.parametrize("files", [[], ["meta.properties"]])

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# forget.sh SEED NODE...: removes nodes from the cluster, and from etcd where they are still members, by way of the control plane SEED.
-# Prints what it removed.
+# forget.sh SEED NODE...: removes nodes from the cluster, and from etcd where they are still members, by way of the control plane SEED, and
+# volumes that were on their disks. Prints what it removed.
 seed=$1
 shift
 etcdctl() {
@@ -13,3 +13,13 @@ for node in "$@"; do
     [ -z "$member" ] || etcdctl member remove "$member"
 done
 kubectl delete node --ignore-not-found "$@"
+
+# Their claims are made anew by what needs them: on another node, or empty on the one that comes back under that name.
+kubectl get persistentvolumes --output 'jsonpath={range .items[*]}{.metadata.name} {.spec.claimRef.namespace} {.spec.claimRef.name} {.spec.nodeAffinity.required.nodeSelectorTerms[*].matchExpressions[?(@.key=="kubernetes.io/hostname")].values[*]}{"\n"}{end}' |
+    while read -r volume namespace claim on; do
+        for node in "$@"; do
+            [ "$on" = "$node" ] || continue
+            kubectl --namespace "$namespace" delete persistentvolumeclaim --ignore-not-found --wait=false "$claim"
+            kubectl delete persistentvolume --ignore-not-found --wait=false "$volume"
+        done
+    done

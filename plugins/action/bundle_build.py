@@ -25,7 +25,18 @@ PROGRAM = {
     "folder": {"type": "str", "choices": ["bin", "cni"]},
 }
 ARGUMENTS = {
-    "dest": {"type": "path", "required": True},
+    "dest": {"type": "path"},
+    "archive": {"type": "path"},
+    "registry": {
+        "type": "dict",
+        "options": {
+            "address": {"type": "str", "required": True},
+            "username": {"type": "str", "default": ""},
+            "password": {"type": "str", "default": "", "no_log": True},
+            "auth_file": {"type": "path", "default": ""},
+            "ca_file": {"type": "path", "default": ""},
+        },
+    },
     "cache": {"type": "path", "required": True},
     "files": {"type": "path", "required": True},
     "suite": {"type": "str", "default": "bookworm"},
@@ -103,6 +114,10 @@ ARGUMENTS = {
 }
 
 
+ENDS = ("bundle", "tar", "archive")
+"""Steps that make what a person asked for."""
+
+
 class Interrupted(Exception):
     """The playbook is being ended."""
 
@@ -114,8 +129,10 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         options = self.validate_argument_spec(ARGUMENTS)[1]
-        for name in ("dest", "cache", "files"):
-            options[name] = os.path.abspath(options[name])
+        if not (options["dest"] or options["archive"] or options["registry"]):
+            raise AnsibleActionFail("bundle_build wants one of dest, archive and registry")
+        for name in ("dest", "archive", "cache", "files"):
+            options[name] = options[name] and os.path.abspath(options[name])
         if options["jars"] and not options["maven_repository"]:
             options["maven_repository"] = default_repository()
         for image in options["images"]:
@@ -156,7 +173,7 @@ class ActionModule(ActionBase):
             build.run(steps)
         return {
             # Packages that are the same as before change nothing.
-            "changed": bool({"bundle", "tar"} & set(build.changed)),
+            "changed": any(step in ENDS or step.startswith("push-") for step in build.changed),
             "steps": build.changed,
             "step_seconds": build.seconds,
             "seconds": round(time.monotonic() - begin, 1),

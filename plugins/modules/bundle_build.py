@@ -19,8 +19,37 @@ options:
     description:
       - The folder to make.
       - One that is there is replaced when the new one is complete.
+      - Without it, one of O(archive) and O(registry) gets the images alone.
     type: path
-    required: true
+  archive:
+    description:
+      - A tar of the images to write, which Docker, Podman, containerd and minikube load.
+      - Without O(dest) only. Names begin with what O(registry) says; nothing is sent there.
+    type: path
+  registry:
+    description: A registry to push the images to, by C(skopeo). Only what it lacks is sent.
+    type: dict
+    suboptions:
+      address:
+        description: Its host, with a port and a folder if need be. It has to speak TLS.
+        type: str
+        required: true
+      username:
+        description: Who may push there. Without one, the credentials of O(registry.auth_file) are taken.
+        type: str
+        default: ""
+      password:
+        description: The password of O(registry.username).
+        type: str
+        default: ""
+      auth_file:
+        description: A file of credentials such as C(podman login) writes, by default that of this user.
+        type: path
+        default: ""
+      ca_file:
+        description: The certificate of the authority that signed the registry's, where the system does not know it.
+        type: path
+        default: ""
   cache:
     description: Folder of what is kept from one run to the next.
     type: path

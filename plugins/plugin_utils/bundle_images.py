@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -20,11 +21,16 @@ def repository(name):
     return rest if slash and ("." in host or ":" in host or host == "localhost") else name
 
 
+def blob_path(folder, digest):
+    """Return where an OCI layout has a blob."""
+    return os.path.join(folder, "blobs", *digest.split(":"))
+
+
 def oci(folder):
     """Return (descriptor, manifest, config) of the image in an OCI layout."""
 
     def blob(descriptor):
-        with open(os.path.join(folder, "blobs", *descriptor["digest"].split(":")), encoding="utf-8") as source:
+        with open(blob_path(folder, descriptor["digest"]), encoding="utf-8") as source:
             return json.load(source)
 
     with open(os.path.join(folder, "index.json"), encoding="utf-8") as source:
@@ -78,6 +84,31 @@ class Buildah:
             cwd=self.task.work,
             read="output" if command == "pull" else "",
         )
+
+    def save(self, image, layout, base=None):
+        """Write an image as an OCI layout; it shares the layers, and their files, of the layout of its ``base``."""
+        os.makedirs(os.path.join(layout, "blobs", "sha256"))
+        known = {}
+        if base:
+            __, manifest, config = oci(base)
+            known = dict(zip(config["rootfs"]["diff_ids"], manifest["layers"]))
+        for digest in known:
+            # buildah neither reads nor compresses a layer that is there already.
+            self._write(layout, os.path.relpath(blob_path(layout, digest), layout), "")
+        self("push", "--quiet", image, "oci:%s:image" % layout)
+        for digest in known:
+            os.unlink(blob_path(layout, digest))
+        descriptor, manifest, __ = oci(layout)
+        for index, layer in enumerate(manifest["layers"]):
+            if layer["digest"] in known:
+                manifest["layers"][index] = layer = known[layer["digest"]]
+                if not os.path.exists(blob_path(layout, layer["digest"])):
+                    os.link(blob_path(base, layer["digest"]), blob_path(layout, layer["digest"]))
+        os.unlink(blob_path(layout, descriptor["digest"]))
+        content = json.dumps(manifest)
+        descriptor.update(digest="sha256:" + hashlib.sha256(content.encode()).hexdigest(), size=len(content))
+        self._write(layout, os.path.relpath(blob_path(layout, descriptor["digest"]), layout), content)
+        self._write(layout, "index.json", json.dumps({"schemaVersion": 2, "manifests": [descriptor]}))
 
 
 class Registry:
@@ -141,7 +172,7 @@ class Registry:
         descriptor, manifest = oci(layout)[:2]
         for blob in [manifest["config"]] + manifest["layers"]:
             self._blob(layout, name, blob)
-        with open(os.path.join(layout, "blobs", *descriptor["digest"].split(":")), "rb") as source:
+        with open(blob_path(layout, descriptor["digest"]), "rb") as source:
             status, headers, said = self._ask(
                 "PUT",
                 "/v2/%s/manifests/%s" % (name, tag),
@@ -158,7 +189,7 @@ class Registry:
         if status == 202:
             place = urlsplit(headers["Location"])
             path = "%s?%s%sdigest=%s" % (place.path, place.query, "&" if place.query else "", quote(blob["digest"]))
-            with open(os.path.join(layout, "blobs", *blob["digest"].split(":")), "rb") as source:
+            with open(blob_path(layout, blob["digest"]), "rb") as source:
                 status, headers, said = self._ask(
                     "PUT", path, source, Content_Length=blob["size"], Content_Type="application/octet-stream"
                 )

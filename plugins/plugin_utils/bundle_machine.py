@@ -20,13 +20,28 @@ PROGRAMS = (
     ("debian", "unshare", "util-linux"),
     ("image-", "buildah", "buildah"),
     ("packages", "dpkg-deb", "dpkg"),
+    ("push-", "skopeo", "skopeo"),
     ("wheels-", "strip", "binutils"),
 )
 # Mebibytes that steps leave in the cache, that building images takes meanwhile, and that Go takes in its own two.
-CACHE = {"go-kubernetes": 600, "go-": 80, "image-": 60, "images": 400, "debian": 300, "apt": 50, "packages": 20}
-WORK = 1500
+CACHE = {
+    "go-kubernetes": 600,
+    "go-": 80,
+    "image-tensorflow": 300,
+    "image-": 60,
+    "images": 800,
+    "debian": 300,
+    "apt": 50,
+    "packages": 20,
+    "wheels-tensorflow": 800,
+    "wheels-common": 300,
+    "wheels-": 20,
+    "jars-": 50,
+}
+WORK = 3000
 GO = {"go-kubernetes": 4000, "go-": 500}
-BUNDLE = 800
+BUNDLE = 1200
+ARCHIVE = 600
 
 
 def machine_go(files):
@@ -47,7 +62,7 @@ def problems(options, parts, would):
     if options["jobs"] < 1:
         found.append("bundle_jobs is %d: expected 1 or more" % options["jobs"])
     dest = options["dest"]
-    if os.path.lexists(dest) and not _replaceable(dest):
+    if dest and os.path.lexists(dest) and not _replaceable(dest):
         found.append(
             "bundle_dir is %s, which is there and is not a bundle: expected a bundle, or a folder that is empty or not there"
             % dest
@@ -138,6 +153,8 @@ def _disk(options, would):
         folder = _go_folder(variable)
         if not os.path.isdir(folder):
             wanted.append((folder, take(GO) // 2))
+    if "archive" in would:
+        wanted.append((os.path.dirname(options["archive"]), ARCHIVE))
     if "bundle" in would:
         wanted.append((options["dest"], BUNDLE * (2 if options["tar"] else 1)))
     systems = {}

@@ -15,7 +15,7 @@ import tempfile
 import time
 
 from ansible_collections.cctv.pipeline.plugins.module_utils.files import sha256 as sha256_of
-from ansible_collections.cctv.pipeline.plugins.plugin_utils import bundle_libraries, bundle_sbom
+from ansible_collections.cctv.pipeline.plugins.plugin_utils import bundle_delivery, bundle_libraries, bundle_sbom
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.build_graph import (
     Failed,
     Step,
@@ -120,7 +120,10 @@ class Parts:
         for entry in self.options["jars"]:
             bundle_libraries.jars(self, entry)
         images = self._images()
-        self._assemble(images)
+        if self.options["dest"]:
+            self._assemble(images)
+        else:
+            self._deliver(images)
         return self.steps
 
     def step(self, name, make, **options):
@@ -497,15 +500,26 @@ class Parts:
         image["debian"] = base["debian"] if base else "rootfs.tar" in contents
         # With those of what it is based on.
         image["all_contents"] = (base["all_contents"] if base else []) + contents
-        sources = [path.rstrip("/") for path in image.get("sources") or []]
+        read = [image["context"]] + [path.rstrip("/") for path in image.get("sources") or []]
         arguments = {name: str(value) for name, value in (image.get("args") or {}).items()}
+
+        inputs = {
+            "revision": REVISION["image"],
+            "image": [image["name"], image["tag"], arguments, contents, image.get("packages")],
+            "context": [_read(source) for source in read],
+            "install": INSTALL,
+            "timestamp": self.timestamp,
+            "tool": self.buildah,
+        }
 
         def build(task):
             context = os.path.join(task.work, "context")
-            for source in [image["context"]] + sources:
+            for source in read:
                 _copy(
                     source, context if source == image["context"] else os.path.join(context, os.path.basename(source))
                 )
+            if [_read(source) for source in read] != inputs["context"]:
+                raise Failed("%s: its sources changed while it was built: run again" % image["name"])
             for name in contents:
                 step, path = self.programs[name][:2]
                 if path:
@@ -535,23 +549,16 @@ class Parts:
                 *options,
                 *("--tag", "localhost/made:image", context),
             )
-            buildah("push", "--quiet", "localhost/made:image", "oci:image:image")
-            os.rename(os.path.join(task.work, "image"), os.path.join(task.folder, "image"))
-            config = oci(os.path.join(task.folder, "image"))[2]
+            layout = os.path.join(task.folder, "image")
+            buildah.save("localhost/made:image", layout, task.path(base["step"], "image") if base else None)
+            config = oci(layout)[2]
             if (config.get("architecture"), config.get("os")) != (ARCHITECTURE, "linux"):
                 raise Failed("%s: the image is not for linux/%s" % (image["name"], ARCHITECTURE))
 
         image["step"] = self.step(
             "image-" + short,
             build,
-            inputs={
-                "revision": REVISION["image"],
-                "image": [image["name"], image["tag"], arguments, contents, image.get("packages")],
-                "context": [_read(source) for source in [image["context"]] + sources],
-                "install": INSTALL,
-                "timestamp": self.timestamp,
-                "tool": self.buildah,
-            },
+            inputs=inputs,
             needs=sorted({self.programs[name][0] for name in contents})
             + own
             + ([base["step"]] if base else [])
@@ -559,6 +566,43 @@ class Parts:
             weight=10,
         )
         return image
+
+    # Images alone
+
+    def _deliver(self, images):
+        prefix = self.options["registry"]["address"].rstrip("/") if self.options["registry"] else ""
+
+        def layouts(task):
+            return [
+                (
+                    "%s%s:%s" % (prefix and prefix + "/", repository(image["name"]), image["tag"]),
+                    task.path(image["step"], "image"),
+                )
+                for image in images
+            ]
+
+        needs = [image["step"] for image in images]
+        archive = self.options["archive"]
+        if archive:
+            self.step(
+                "archive",
+                lambda task: bundle_delivery.pack(archive, layouts(task), int(self.timestamp)),
+                needs=needs,
+                current=lambda task: bundle_delivery.packed(archive, layouts(task)),
+            )
+            return
+        registry = bundle_delivery.Registry(**self.options["registry"])
+        before = []
+        for number, step in enumerate(needs):
+
+            def current(task, number=number):
+                return registry.has(*layouts(task)[number])
+
+            def push(task, number=number):
+                registry.push(task, *layouts(task)[number])
+
+            # One after another: what two share is sent once.
+            before = [self.step(step.replace("image-", "push-", 1), push, needs=needs + before, current=current)]
 
     # The bundle
 

@@ -544,7 +544,8 @@ def check_images(cluster: Cluster) -> Iterator[Problem]:
     if not cluster.bundle:
         return
     where, kubernetes = cluster.setting("bundle_dir"), cluster.bundle["kubernetes_version"]
-    tags = {name: cluster.bundle["images"].get(name) for name in cluster.settings["images"]}
+    services = dict(image.rsplit(":", 1) for image in cluster.settings["service_images"])
+    tags = {name: cluster.bundle["images"].get(name) for name in cluster.settings["images"] + sorted(services)}
     missing = [name for name, tag in tags.items() if tag is None]
     if missing:
         image = "images" if len(missing) > 1 else "image"
@@ -557,6 +558,12 @@ def check_images(cluster: Cluster) -> Iterator[Problem]:
             yield Problem(
                 "",
                 f"{where}: its image {name} is {tag}; expected {kubernetes}: build it anew with playbooks/bundle.yml",
+            )
+        if tag is not None and tag != services.get(name, tag):
+            yield Problem(
+                "",
+                f"{where}: its image {name} is {tag}; expected {services[name]}, of the sources that this collection has: "
+                "build it anew with playbooks/bundle.yml",
             )
 
 

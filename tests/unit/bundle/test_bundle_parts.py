@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.cctv.pipeline.plugins.plugin_utils import bundle_go, bundle_images
+from ansible_collections.cctv.pipeline.plugins.plugin_utils import bundle_go, bundle_images, bundle_libraries
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.build_graph import Build, Failed
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.bundle_go import Go
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.bundle_parts import Parts
@@ -173,3 +178,90 @@ def test_what_a_program_is_made_of() -> None:
         "\tdep\ta.org/a\tv0.0.0\n\t=>\ta.org/c\tv2.0.0\th1:y=\n"
     )
     assert bundle_go.dependencies(said) == [["a.org/c", "v2.0.0"], ["b.org/b", "v1.0.0"]]
+
+
+def services(options: dict[str, Any]) -> dict[str, Any]:
+    """The services' images and what they are made of, as Ansible gives them to the action."""
+    found = subprocess.run(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "ansible",
+                "adhoc",
+                "localhost",
+                "--inventory",
+                "localhost,",
+                "--connection",
+                "local",
+            ),
+            *(
+                "--module-name",
+                "ansible.builtin.debug",
+                "--args",
+                "msg={{ [__bundle_wheels, __bundle_jars, __bundle_all_services] }}",
+            ),
+            *("--extra-vars", f"@{ROLE}/vars/main/services.yml", "--extra-vars", f"@{ROLE}/defaults/main.yml"),
+            *("--extra-vars", json.dumps({"role_path": str(ROLE)})),
+        ],
+        env=os.environ
+        | {
+            "ANSIBLE_CONFIG": str(ROLE.parents[1] / "ansible.cfg"),
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.minimal",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    wheels, jars, images = json.loads(found.split(" => ", 1)[1])["msg"]
+    none: dict[str, Any] = {"base": None, "only": [], "omit": [], "exclude": [], "strip": []}
+    return options | {
+        "wheels": [none | entry for entry in wheels],
+        "jars": jars,
+        "images": [
+            options["images"][[entry["name"] for entry in options["images"]].index("cctv.local/debian")],
+            *(entry if "context" in entry else image(**entry) for entry in images),
+        ],
+        "go_modules": [],
+        "c_programs": [],
+        "packages": [],
+        "dest": None,
+        "registry": None,
+        "archive": "/nowhere/images.tar",
+    }
+
+
+def test_every_service_has_its_image(options: dict[str, Any]) -> None:
+    parts, steps = plan(services(options))
+    dockerfiles = {path.parent.name for path in (ROLE.parents[1] / "services").glob("*/Dockerfile")}
+    assert {name for name in steps if name.startswith("image-cctv-")} == {f"image-cctv-{name}" for name in dockerfiles}
+    checked = yaml.safe_load((ROLE.parent / "preflight/vars/main.yml").read_text())["__preflight_service_images"]
+    assert dockerfiles == set(re.findall(r"'(\w+)'", checked.split("|")[0]))
+    assert not [name for name in steps if name.startswith("go")]
+    wheels = {name: {wheel[0] for wheel in found} for name, found in parts.libraries.items()}
+    assert "tensorflow-cpu" in wheels["wheels-tensorflow"]
+    # What is in the base is there once.
+    assert not wheels["wheels-tensorflow"] & wheels["wheels-common"]
+    assert "tensorflow-cpu" not in wheels["wheels-common"]
+    assert ("zookeeper", "pkg:maven/org.apache.zookeeper/zookeeper@") in {
+        (name, purl.removesuffix(version)) for name, version, purl in parts.libraries["jars-kafka"]
+    }
+
+
+def test_wheels_are_chosen_for_the_python_of_the_images(options: dict[str, Any], tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.txt"
+    lock.write_text(
+        "# made\n--only-binary :all:\n\n"
+        "a-b==1 ; python_full_version < '3.12' \\\n    --hash=sha256:0a \\\n    --hash=sha256:0b\n"
+        "a-b==2 ; python_full_version >= '3.12' \\\n    --hash=sha256:0c\n"
+        "c==3 ; sys_platform == 'win32' \\\n    --hash=sha256:0d\n"
+    )
+    assert bundle_libraries.locked(str(lock), "3.11") == {"a-b": ("1", "a-b==1 --hash=sha256:0a --hash=sha256:0b")}
+    assert bundle_libraries.locked(str(lock), "3.13") == {"a-b": ("2", "a-b==2 --hash=sha256:0c")}
+    entry = {"name": "x", "requirements": str(lock), "base": None, "omit": [], "exclude": [], "strip": []}
+    with pytest.raises(Failed, match=r"requirements.txt has no none, which the wheels x want"):
+        plan(options | {"wheels": [entry | {"only": ["none"]}]})
+    with pytest.raises(Failed, match=r"bundle_debian_suite is sid: expected bookworm"):
+        plan(options | {"suite": "sid", "wheels": [entry | {"only": []}]})

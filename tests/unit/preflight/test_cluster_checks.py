@@ -96,7 +96,7 @@ class Site:
                 "architecture": "amd64",
                 "debian": "bookworm",
                 "kubernetes_version": "v1.36.3",
-                "images": {name: "v1.36.3" if "/kube-" in name else "1" for name in IMAGES},
+                "images": {name: "v1.36.3" if "/kube-" in name else "1" for name in [*IMAGES, "cctv/video"]},
                 "versions": {name: "v1.36.3" if name.startswith("kube") else "1" for name in BINARIES},
                 "folders": ["bin", "cni", "deb", "images"],
             },
@@ -104,6 +104,7 @@ class Site:
             "ports": copy.deepcopy(PORTS),
             "binaries": BINARIES,
             "images": IMAGES,
+            "service_images": ["cctv/video:1"],
             **role_readmes.load(ROLE / "defaults/main.yml"),
         }
 
@@ -398,6 +399,16 @@ BROKEN = [
         "images",
         r"bundle_dir=/srv/bundle: its image registry\.k8s\.io/kube-proxy is v1\.35\.0; expected v1\.36\.3",
         lambda s: s.settings["bundle"]["images"].update({"registry.k8s.io/kube-proxy": "v1.35.0"}),
+    ),
+    broken(
+        "images",
+        r"bundle_dir=/srv/bundle: its image cctv/video is 0; expected 1, of the sources that this collection has: build it anew",
+        lambda s: s.settings["bundle"]["images"].update({"cctv/video": "0"}),
+    ),
+    broken(
+        "images",
+        r"bundle_dir=/srv/bundle: has no image cctv/video, which the cluster needs",
+        lambda s: s.settings["bundle"]["images"].pop("cctv/video"),
     ),
     broken(
         "version",

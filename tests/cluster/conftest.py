@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import checkout
 import pytest
 import yaml
+from containers import podman
 from user import User
 
 # As the Makefile has it.
@@ -29,11 +29,6 @@ KERNEL_SETTINGS = (
 )
 BUNDLE_TIMEOUT_S = 3600
 SCENARIO_TIMEOUT_S = 1800
-
-
-def podman(*arguments: str) -> list[str]:
-    """The lines that podman prints."""
-    return subprocess.run(["podman", *arguments], check=True, capture_output=True, text=True).stdout.splitlines()
 
 
 class Nodes:

@@ -231,7 +231,7 @@ def test_claims_are_named_volumes_and_empty_folders_are_in_memory():
     [
         ((workload(securityContext={"privileged": True}),), "securityContext.privileged"),
         ((workload(resources={"limits": {"nvidia.com/gpu": 1}}),), "resources.limits.nvidia.com/gpu"),
-        ((workload(lifecycle={}),), "lifecycle is not understood by compose"),
+        ((workload(tty=True),), "tty is not understood by compose"),
         ((service(port=81), workload()), "expected one number: compose has no proxy"),
         ((workload(envFrom=[{"configMapRef": {"name": "none"}}]),), "ConfigMap none does not exist"),
         ((workload(resources={"limits": {"memory": "much"}}),), "'much' is no quantity"),

@@ -30,6 +30,7 @@ class ActionModule(ActionBase):
             }
         )[1]
         self.connection = {name: arguments[name] for name in ("kubeconfig", "context") if arguments[name]}
+        self.named = "kubeconfig %s" % arguments["kubeconfig"] if arguments["kubeconfig"] else "the kubeconfig"
         self.task_vars = task_vars
         secrets = [manifest for manifest in arguments["manifests"] if manifest["kind"] == "Secret"]
         others = [manifest for manifest in arguments["manifests"] if manifest["kind"] != "Secret"]
@@ -81,20 +82,20 @@ class ActionModule(ActionBase):
             task_vars=self.task_vars,
         )
         if said.get("failed"):
-            raise AnsibleActionFail(explain(said))
+            raise AnsibleActionFail(explain(said, self.named))
         results = said["result"]["results"] if len(manifests) > 1 else [said]
-        return [_judged(manifest, result) for manifest, result in zip(manifests, results)]
+        return [_judged(manifest, result, self.named) for manifest, result in zip(manifests, results)]
 
 
 def _identity(manifest):
     return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "name": manifest["metadata"]["name"]}
 
 
-def _judged(manifest, result):
+def _judged(manifest, result, named):
     secret = manifest["kind"] == "Secret"
     problem = ""
     if result.get("error"):
-        problem = "%s: %s" % (title(manifest), explain(result["error"]))
+        problem = "%s: %s" % (title(manifest), explain(result["error"], named))
     before, after = (_told((result.get("diff") or {}).get(side) or {}, secret) for side in ("before", "after"))
     changed = bool(before or after)
     return {

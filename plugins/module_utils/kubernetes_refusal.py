@@ -1,6 +1,9 @@
 # Copyright: the cctv.pipeline contributors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What an API server says when it refuses, in words that say what to do. Pure: nothing here asks it."""
+"""What an API server says when it refuses, in words that say what to do. Pure: nothing here asks it.
+
+They do not name the object: who asked knows it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ TERMINATING = re.compile(
     r"(?:in|namespace) (?:namespace )?\"?(?P<namespace>[a-z0-9-]+)\"? (?:because it )?is being terminated"
 )
 TYPED = re.compile(
-    r"failed to create typed patch object \((?P<object>[^;]*); [^,]*, Kind=(?P<kind>\w+)\): (?P<field>\S+): (?P<why>.*)",
+    r"failed to create typed patch object \([^)]*\): (?P<field>\S+): (?P<why>.*)",
     re.S,
 )
 PORT_TAKEN = "provided port is already allocated"
@@ -29,6 +32,7 @@ IMMUTABLE = re.compile(
 )
 # What urllib3 puts before what happened.
 CONNECTION = re.compile(r"^(?:<.*?>: |\w+\(host=.*?\): )+")
+INVALID = re.compile(r'^[\w.]+ "[^"]*" is invalid: ')
 VALUE = re.compile(r"Invalid value: .*?(: |$)|(?<=, )got .*", re.S)
 
 
@@ -89,7 +93,7 @@ def _immutable(kind, name, message):
     if kind == "StatefulSet":
         # Its pods go on without it, and the new one takes them over.
         advice += " --cascade=orphan"
-    return "%s %s cannot be changed so (%s); %s" % (kind, name, message, advice % (kind.lower(), name))
+    return "it cannot be changed so (%s); %s" % (message, advice % (kind.lower(), name))
 
 
 def explain(status, named="the kubeconfig"):
@@ -101,7 +105,6 @@ def explain(status, named="the kubeconfig"):
     if kind.lower() in ("secret", "secrets") or "Kind=Secret" in message:
         # It quotes what it refuses.
         message = VALUE.sub("(its value is not shown) ", message)
-    who = "%s %s" % (kind, name) if kind and name else "the object"
     if code == 401:
         return (
             "%s: the API server does not accept its credentials (401 Unauthorized); expected a kubeconfig that is valid"
@@ -120,7 +123,7 @@ def explain(status, named="the kubeconfig"):
             )
         for said in (terminating(message), quota(message)):
             if said:
-                return "%s: %s" % (who, said)
+                return said
     if code == 404 and kind == "namespaces":
         return missing_namespace(name)
     causes = details.get("causes") or []
@@ -130,8 +133,8 @@ def explain(status, named="the kubeconfig"):
             if PORT_TAKEN in said:
                 port = re.search(r"\d+", said)
                 return (
-                    "%s: node port %s is taken by another Service; find it with `kubectl get services -A | grep %s`, or choose another port"
-                    % (who, port.group(0), port.group(0))
+                    "node port %s is taken by another Service; find it with `kubectl get services -A | grep %s`, or choose another port"
+                    % (port.group(0), port.group(0))
                 )
         if IMMUTABLE.search(message):
             fields = ", ".join(sorted({str(cause.get("field")) for cause in causes})) or "a field"
@@ -141,5 +144,5 @@ def explain(status, named="the kubeconfig"):
         field, why = typed.group("field").lstrip("."), typed.group("why")
         if "not declared in schema" in why:
             why = "the cluster knows no such field"
-        return "%s %s: %s: %s" % (typed.group("kind"), typed.group("object"), field, why)
-    return message or "the API server refused (%s)" % (code or "no code")
+        return "%s: %s" % (field, why)
+    return INVALID.sub("", message) or "the API server refused (%s)" % (code or "no code")

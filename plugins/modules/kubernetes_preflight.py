@@ -314,8 +314,7 @@ class Preflight:
             self._api.post("/api/v1/namespaces/%s/services" % self._namespace, service, dryRun="All")
         except Problem as problem:
             if problem.code == 422:
-                # The name is one that nobody has given.
-                return str(problem).partition(": ")[2]
+                return str(problem)
             if problem.code not in NOT_TOLD:
                 raise
         return ""

@@ -41,7 +41,7 @@ pods:
   elements: dict
   sample:
     - {name: video-7d4b9c6d5-x2x4v, workload: video, component: video, labels: {}, address: 10.244.1.7, ports: {http: 30163}, state: running,
-       ready: true, why: "", node: worker1, restarts: 0, log: kubectl -n cctv logs video-7d4b9c6d5-x2x4v}
+       ready: true, why: "", node: worker1, host_address: 192.0.2.11, restarts: 0, log: kubectl -n cctv logs video-7d4b9c6d5-x2x4v}
 table:
   description: The same as lines of text, and a line for each workload whose pods cannot be created.
   returned: always
@@ -85,6 +85,7 @@ def described(pod):
         "ready": rollout.ready(pod),
         "why": hindrance.text if hindrance else "",
         "node": pod["spec"].get("nodeName", ""),
+        "host_address": status.get("hostIP", ""),
         "restarts": rollout.restarts(pod),
         "log": "kubectl -n %s logs %s" % (metadata["namespace"], metadata["name"]),
     }

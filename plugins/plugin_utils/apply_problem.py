@@ -15,7 +15,7 @@ UNREACHABLE = re.compile(
     r"|SSLError|RemoteDisconnected|Connection aborted|No route to host"
 )
 # What urllib3 wraps around what happened, and where.
-WRAPPED = re.compile(r"host='(?P<host>[^']*)', port='?(?P<port>\d+)'?.*\((?:\w+\()?(?P<why>.*?)\)*$", re.S)
+WRAPPED = re.compile(r"host='(?P<host>[^']*)', port='?(?P<port>\d+)'?.*?\(Caused by \w+\((?P<why>.*)\)\)", re.S)
 UNUSABLE = re.compile(r"Could not create API client: (?P<why>.*)|(?P<other>Invalid kube-config .*)", re.S)
 
 
@@ -24,7 +24,9 @@ def explain(error, named="the kubeconfig"):
 
     ``error`` is what the module returned for it: with a ``msg`` in which the server's own answer may stand.
     """
-    message = str(error.get("msg") or error.get("error") or error).strip()
+    # Of a module that ended by an exception, there is nothing else.
+    raised = getattr(getattr(error.get("exception"), "event", None), "msg", "")
+    message = str(error.get("msg") or error.get("error") or raised or error).strip()
     try:
         status, __ = json.JSONDecoder().raw_decode(message[message.index("{") :])
     except ValueError:

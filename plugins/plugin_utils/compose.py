@@ -55,6 +55,8 @@ def compose(manifests, listen_address, network=None, revisions=None):
             service["labels"][CONFIGURATION] = containers.digest(read, revisions)
         services[pod.name] = {key: value for key, value in service.items() if value not in ([], {}, None)}
         volumes.update((claim, {}) for claim in pod.claims)
+    for name, needed in _needed(pods).items():
+        services[name]["depends_on"] = needed
     project = {"name": containers.namespace, "services": services}
     if volumes:
         project["volumes"] = volumes
@@ -63,13 +65,38 @@ def compose(manifests, listen_address, network=None, revisions=None):
     return _literal(project), containers.files
 
 
+def _needed(pods):
+    """Return, by name, those that keep state and whose names a replica is told: they start before it, and end after it."""
+    needed = {}
+
+    def reaches(name, other):
+        return name == other or any(reaches(next_one, other) for next_one in needed.get(name, ()))
+
+    for pod in pods:
+        told = " ".join(pod.env.values())
+        for other in pods:
+            names = (re.escape(alias) for alias in other.aliases)
+            if (
+                other.stateful
+                and other.workload != pod.workload
+                and any(re.search(r"(?<![\w.-])%s(?![\w-])" % name, told) for name in names)
+                and not reaches(other.name, pod.name)
+            ):
+                needed.setdefault(pod.name, []).append(other.name)
+    return needed
+
+
 def is_secret(path):
     """Tell whether a file holds what comes of Secrets."""
     return path.split("/")[0] in PRIVATE
 
 
 class _Container:
-    """One replica: ``name``, ``service`` (as Compose has it), ``env``, ``claims``, ``reads`` (paths of mounted files)."""
+    """One replica.
+
+    ``name``, ``workload``, ``stateful``, ``aliases`` (names that lead to it), ``service`` (as Compose has it), ``env``, ``claims``,
+    ``reads`` (paths of mounted files).
+    """
 
     def __init__(self, **fields):
         self.__dict__.update(fields)
@@ -140,7 +167,16 @@ class _Containers(Store):
         }
         service.update(self._security(pod, container, who))
         service.update(self._limits(container, who))
-        return _Container(name=name, service=service, env=env, claims=claims, reads=reads)
+        return _Container(
+            name=name,
+            workload=metadata["name"],
+            stateful=manifest["kind"] == "StatefulSet",
+            aliases=aliases,
+            service=service,
+            env=env,
+            claims=claims,
+            reads=reads,
+        )
 
     def _reached(self, manifest, name, labels, container, services):
         """Return the names that lead to a replica, as in a cluster's DNS, and the ports published for it."""

@@ -101,6 +101,28 @@ def test_what_pod_security_restricts_compose_restricts_too():
     assert one["security_opt"] == ["no-new-privileges:true"]
 
 
+def test_what_keeps_state_starts_before_and_ends_after_what_is_told_its_name():
+    def told(name: str, kind: str, address: str) -> Manifest:
+        return workload(name, kind, 2, env=[{"name": "PEERS", "value": address}])
+
+    ensemble = told("zk", "StatefulSet", "zk-0.zk.cctv.svc:1,zk-1.zk.cctv.svc:1")
+    broker = told("kafka", "StatefulSet", "zk-1.zk.cctv.svc:1/zk-11.zk.cctv.svc:1")
+    client = workload("app", env=[{"name": "URL", "value": "http://kafka.cctv.svc:9,models.cctv.svc"}])
+    found = services(service("zk"), service("kafka"), service("models"), ensemble, broker, client, workload("models"))
+    assert {name: one["depends_on"] for name, one in found.items() if "depends_on" in one} == {
+        "app-0": ["kafka-0", "kafka-1"],
+        "kafka-0": ["zk-1"],
+        "kafka-1": ["zk-1"],
+    }
+
+
+def test_two_that_know_each_other_do_not_wait_for_each_other():
+    one = workload("one", "StatefulSet", env=[{"name": "OTHER", "value": "two.cctv.svc"}])
+    two = workload("two", "StatefulSet", env=[{"name": "OTHER", "value": "one.cctv.svc"}])
+    found = services(service("one"), service("two"), one, two)
+    assert [each.get("depends_on") for each in found.values()] == [["two-0"], None]
+
+
 def test_limits_and_the_grace_period_are_kept():
     limits = {"memory": "1.5Gi", "cpu": "250m"}
     (one,) = services(workload(resources={"limits": limits}, terminationGracePeriodSeconds=7)).values()

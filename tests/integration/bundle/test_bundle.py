@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.cctv.pipeline.plugins.module_utils.files import sha256 as sha256_of
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
@@ -244,3 +246,39 @@ def test_what_the_machine_lacks_is_told_at_once(build: Builder, tmp_path: Path) 
     for package in ("apt", "buildah", "dpkg", "gcc", "libc6-dev", "mmdebstrap"):
         assert package in lacks.split("apt-get install --no-install-recommends ")[1].split("\\n")[0], lacks
     assert not (tmp_path / "cache").exists()
+
+
+def test_wheels_and_jars_are_what_is_locked(build: Builder, tmp_path: Path) -> None:
+    requirements, lock = tmp_path / "requirements.txt", tmp_path / "lock.yml"
+    requirements.write_text((ROOT / "services/requirements.txt").read_text())
+    jars = yaml.safe_load((ROOT / "services/kafka/maven.lock.yml").read_text())["maven_artifacts"]
+    jar = next(entry for entry in jars if entry["artifact"] == "slf4j-api")
+    lock.write_text(yaml.safe_dump({"maven_artifacts": [jar]}))
+    wheels = {"name": "x", "requirements": str(requirements), "only": ["h11", "Orjson"], "exclude": ["h11/_util.py"]}
+    options = {
+        "dest": str(tmp_path / "bundle"),
+        "cache": str(tmp_path / "cache"),
+        "go_modules": [],
+        "wheels": [wheels],
+        "jars": [{"name": "y", "lock": str(lock)}],
+        "tar": False,
+    }
+    assert build(**options)["changed"]
+    (made,) = (tmp_path / "cache/steps/wheels-x").glob("*/made")
+    found = {str(path.relative_to(made)) for path in made.rglob("*") if path.is_file()}
+    assert "h11/_connection.py" in found
+    assert "h11/_util.py" not in found
+    # Of the images' Python, whatever runs this.
+    assert [name for name in found if name.endswith(".so")] == ["orjson/orjson.cpython-311-x86_64-linux-gnu.so"]
+    assert not {name.split("/")[0] for name in found} & {"bin", "numpy"}
+    (made,) = (tmp_path / "cache/steps/jars-y").glob("*/made")
+    assert [sha256_of(path) for path in made.iterdir()] == [jar["sha256"]]
+    # Neither is trusted because a server says so.
+    lock.write_text(yaml.safe_dump({"maven_artifacts": [jar | {"sha256": "0" * 64}]}))
+    result = build(**options)
+    assert result["failed"]
+    assert f"has the SHA-256 {jar['sha256']}, expected {'0' * 64}" in result["msg"]
+    requirements.write_text(re.sub("sha256:[0-9a-f]{64}", "sha256:" + "0" * 64, requirements.read_text()))
+    result = build(**options | {"jars": []})
+    assert result["failed"]
+    assert "DO NOT MATCH THE HASHES" in result["msg"]

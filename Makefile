@@ -88,6 +88,13 @@ test-cluster:  ## Make bare hosts a cluster and break it, in containers; needs r
 	@tools/venv $(TEST_VENV) $(TEST_REQUIREMENTS)
 	@$(IN_TEST_VENV) TEST_CACHE=$(TEST_CACHE) python -m pytest --durations 10 tests/cluster $(ARGS)
 
+.PHONY: faults
+faults:  ## Break a cluster in every way, and write docs/faults.md; needs root and podman
+	@tools/test-tools cluster
+	@install -d -m 755 $(TEST_CACHE)
+	@tools/venv $(TEST_VENV) $(TEST_REQUIREMENTS)
+	@$(IN_TEST_VENV) TEST_CACHE=$(TEST_CACHE) python -m pytest tests/cluster/faults.py $(ARGS)
+
 .PHONY: bench
 bench: test-tools  ## Measure, and write benchmarks/RESULTS.md
 	@$(IN_TEST_VENV) benchmarks/run $(ARGS)

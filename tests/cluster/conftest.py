@@ -102,11 +102,11 @@ def kernel() -> Iterator[None]:
 
 
 @pytest.fixture
-def molecule_test(root: User, bundle: Path, kernel: None) -> Iterator[Callable[[str], None]]:
+def molecule_test(root: User, bundle: Path, kernel: None) -> Iterator[Callable[..., None]]:
     """Run a scenario from nothing to nothing."""
     made = []
 
-    def run(scenario: str) -> None:
+    def run(scenario: str, timeout_s: float = SCENARIO_TIMEOUT_S) -> None:
         nodes = Nodes(scenario)
         made.append(nodes)
         source = checkout.copy_to(root.folder / "checkout")
@@ -114,7 +114,7 @@ def molecule_test(root: User, bundle: Path, kernel: None) -> Iterator[Callable[[
             *("molecule", "test", "--scenario-name", scenario),
             cwd=source,
             log=f"molecule-{scenario}.log",
-            timeout_s=SCENARIO_TIMEOUT_S,
+            timeout_s=timeout_s,
         )
         assert nodes.left() == {}
         assert root.processes() == []

@@ -1,0 +1,22 @@
+"""Every fault, on a cluster of its own: `make faults`. The tests try a few of them only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from faults import report
+from user import OUTPUT, User
+
+TIMEOUT_S = 5400
+
+
+def test_faults(root: User, molecule_test: Callable[..., None]) -> None:
+    OUTPUT.mkdir(exist_ok=True)
+    results = OUTPUT / "faults.jsonl"
+    results.unlink(missing_ok=True)
+    root.environment["FAULTS_RESULTS"] = str(results)
+    try:
+        molecule_test("faults", timeout_s=TIMEOUT_S)
+    finally:
+        if results.exists():
+            report.write(results)

@@ -85,12 +85,9 @@ class Cluster:
         subprocess.run(["podman", command, self.nodes[node]], check=True, capture_output=True, timeout=120)
 
     def signal(self, place: Place, signal: str) -> None:
-        """Send a signal to all processes of a pod's container."""
-        # Those of one container have its id in the name of their control group.
-        self.on(
-            place.node,
-            f"grep -ls '{place.container}' /proc/[0-9]*/cgroup | cut -d/ -f3 | xargs --no-run-if-empty kill -{signal}",
-        )
+        """Send a signal to all processes of a pod's container; raises RuntimeError when there are none."""
+        # They have its id in the name of their control group.
+        self.on(place.node, f"kill -{signal} $(grep -ls '{place.container}' /proc/[0-9]*/cgroup | cut -d/ -f3)")
 
     # --- pods
 

@@ -31,6 +31,7 @@ _raw:
   elements: str
 """
 
+from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.runtime import Settings
 
@@ -38,5 +39,7 @@ from ansible_collections.cctv.pipeline.plugins.plugin_utils.runtime import Setti
 class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
         settings = Settings(variables, self._templar.template)
-        root = settings.get("local_runtime_data", "") if settings.local else ""
+        root = settings.get("local_runtime_data", None) if settings.local else ""
+        if root is None:
+            raise AnsibleError("local_runtime_data is not set; expected the role local_runtime before")
         return [root + path for path in terms]

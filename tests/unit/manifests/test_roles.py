@@ -48,6 +48,21 @@ def test_upstream_s_model_server_is_started_by_its_own_name_with_the_claim_s_mod
     assert claims[mounted[folder]] == "models"
 
 
+def test_on_one_machine_the_model_is_where_the_installation_put_it(render: Render) -> None:
+    made = render("tf_serving", workload_runtime="local", local_runtime_data="/data")["tf_serving"]
+    (container,) = (
+        m["spec"]["template"]["spec"]["containers"][0] for m in made["manifests"] if m["kind"] == "Deployment"
+    )
+    assert "--model_base_path=/data/models/imagenet" in container["args"]
+
+
+def test_one_machine_has_no_claims(render: Render) -> None:
+    said = {"workload_runtime": "local", "local_runtime_data": "/data", "tf_serving_model_claim": "models"}
+    (problem,) = render("tf_serving", **said)["tf_serving"]["problems"]
+    assert problem.startswith("tf_serving_model_claim=models")
+    assert "tf_serving_model_path" in problem.partition("expected")[2]
+
+
 def test_what_cannot_work_is_told_by_variable_value_and_what_is_expected(render: Render) -> None:
     made = render(
         *("tf_serving", "consumer", "video", "producer"),

@@ -103,6 +103,10 @@ bench: test-tools  ## Measure, and write benchmarks/RESULTS.md
 bench-cluster:  ## Measure what making a cluster takes, after make test-cluster; needs root and podman
 	@$(IN_TEST_VENV) benchmarks/cluster --bundle $(TEST_CACHE)/data/cctv-pipeline/bundle $(ARGS)
 
+.PHONY: bench-kubernetes
+bench-kubernetes:  ## Measure the pipeline on such a cluster beside one machine; needs root and podman
+	@$(IN_TEST_VENV) benchmarks/kubernetes --bundle $(TEST_CACHE)/data/cctv-pipeline/bundle $(ARGS)
+
 .PHONY: docs
 docs: test-tools  ## Write the roles' READMEs from their argument specs
 	@$(IN_TEST_VENV) python tools/role_readmes.py

@@ -71,7 +71,7 @@ class Registry:
         line = said.strip().splitlines()[-1] if said.strip() else "skopeo says nothing"
         line = re.sub(r'^time="[^"]*" level=\w+ msg="?|"$', "", line)
         advice = next((advice for pattern, advice in ADVICE if re.search(pattern, line, re.IGNORECASE)), "")
-        return "image_registry is %s: %s%s" % (self.address, line, advice and ": " + advice)
+        return "images_registry is %s: %s%s" % (self.address, line, advice and ": " + advice)
 
     def has(self, name, layout):
         """Return whether the registry has the image of a layout under a name.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 
-from cctv_common.kafka import consumer_config, producer_config
+from cctv_common.kafka import client_config, consumer_config, producer_config
 from cctv_common.settings import KafkaSettings
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
 from tests.integration.conftest import wait_for
 from tests.integration.kafka.conftest import Stack
@@ -59,3 +60,60 @@ def test_one_of_three_may_fail(stack_of: Callable[..., Stack]) -> None:
         return all(len(partition.isrs) == 3 for partition in partitions.values())
 
     wait_for("replicas in sync again", in_sync)
+
+
+def test_one_of_each_may_lose_its_volume(stack_of: Callable[..., Stack]) -> None:
+    kept = {"name": "kept", "partitions": 3, "config": {"min.insync.replicas": 2}}
+    stack = stack_of(kafka_replicas=3, zookeeper_replicas=3, kafka_partitions=3, kafka_topics=[kept])
+    stack.start()
+
+    def isrs() -> list[set[int]]:
+        return [set(p.isrs) for p in stack.admin.list_topics("kept", timeout=10).topics["kept"].partitions.values()]
+
+    wait_for("all replicas in sync", lambda: isrs() == [{0, 1, 2}] * 3)
+    acknowledged: list[tuple[int, bytes]] = []
+
+    def note(error: KafkaError | None, record: Message) -> None:
+        assert error is None, error
+        acknowledged.append((record.partition(), record.value()))
+
+    producer = Producer(client_config(stack.settings, "tests") | {"acks": "all", "message.timeout.ms": 180000})
+
+    def send() -> None:
+        for partition in range(3):
+            producer.produce("kept", b"%d" % len(acknowledged), partition=partition, callback=note)
+        producer.poll(0.02)
+
+    def acknowledge(count: int) -> None:
+        wanted = len(acknowledged) + count
+        wait_for("acknowledged records", lambda: send() or len(acknowledged) >= wanted, 180)
+
+    acknowledge(30)
+    for name, variable in (("kafka-1", "KAFKA_LOG_DIRS"), ("zookeeper-2", "ZOO_DATA_DIR")):
+        stack[name].kill()
+        shutil.rmtree(stack[name].environment[variable])
+    acknowledge(30)
+    # What replaces them starts with empty volumes, and while others write.
+    for name in ("kafka-1", "zookeeper-2"):
+        stack[name].start()
+    acknowledge(30)
+    wait_for("the new replica in sync", lambda: isrs() == [{0, 1, 2}] * 3, 180)
+
+    # Another one goes, so that some partitions are led by the one that began anew.
+    stack["kafka-0"].kill()
+    acknowledge(30)
+    assert producer.flush(180) == 0
+    consumer = Consumer(consumer_config(stack.settings, "tests", "tests"))
+    consumer.assign([TopicPartition("kept", partition, 0) for partition in range(3)])
+    got: set[tuple[int, bytes]] = set()
+
+    def all_there() -> bool:
+        record = consumer.poll(1.0)
+        if record is not None and not record.error():
+            got.add((record.partition(), record.value()))
+        return got >= set(acknowledged)
+
+    try:
+        wait_for("every acknowledged record", all_there, 120)
+    finally:
+        consumer.close()

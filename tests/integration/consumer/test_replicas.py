@@ -91,7 +91,7 @@ def later(serving: Serving, tmp_path: Path) -> Iterator[list[Replica]]:
 def share(replicas: list[Replica], asked: Asked, calls: int = 100) -> float:
     """The smallest part that one of the replicas has of the next so many calls."""
     before, answered = [replica.predictions() for replica in replicas], asked.answered
-    wait_for("answers", lambda: asked.answered >= answered + calls)
+    wait_for("answers", lambda: asked.answered >= answered + calls, 180)
     done = [replica.predictions() - b for replica, b in zip(replicas, before, strict=True)]
     return min(done) / sum(done)
 
@@ -137,7 +137,7 @@ def test_one_that_hangs_is_left_out_until_it_answers(
         hung.signal(signal.SIGSTOP)
         # Over REST each caller may wait for the one that hangs once, until its call ends.
         before = well.predictions()
-        wait_for("answers of the other", lambda: well.predictions() >= before + 100)
+        wait_for("answers of the other", lambda: well.predictions() >= before + 100, 180)
         failed = len(asked.failures)
         assert failed <= CALLERS
         hung.signal(signal.SIGCONT)

@@ -23,6 +23,12 @@ options:
     description: All manifests of the component. What was there before and is not in this list is removed.
     type: list
     elements: dict
+  secrets:
+    description:
+      - Secrets that belong to O(manifests), as a list in JSON in base64. What is given in O(manifests) itself goes to the system's log, too.
+    type: str
+    default: ""
+    version_added: 1.1.0
   only:
     description: Instead of applying a component, remove all components that are not named here.
     type: list
@@ -87,6 +93,7 @@ removed:
   elements: str
 """
 
+import base64
 import copy
 import json
 
@@ -113,6 +120,7 @@ def main():
         argument_spec={
             "component": {},
             "manifests": {"type": "list", "elements": "dict"},
+            "secrets": {"default": "", "no_log": True},
             "only": {"type": "list", "elements": "str"},
             "state_dir": {"type": "path", "required": True},
             "data_dir": {"type": "path", "required": True},
@@ -130,7 +138,12 @@ def main():
     runtime = Runtime(params["state_dir"], params["data_dir"], params["network"])
     components = dict(runtime.components)
     if params["component"]:
-        components[params["component"]] = {key: params[key] for key in ("manifests", "environment", "launcher")}
+        manifests = params["manifests"] + json.loads(base64.b64decode(params["secrets"]) or "[]")
+        components[params["component"]] = {
+            "manifests": manifests,
+            "environment": params["environment"],
+            "launcher": params["launcher"],
+        }
     else:
         components = {name: applied for name, applied in components.items() if name in params["only"]}
     try:

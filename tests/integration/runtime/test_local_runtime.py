@@ -1,5 +1,6 @@
 """The local runtime with a real supervisor and real processes, through its modules as Ansible calls them."""
 
+import base64
 import json
 import os
 import signal
@@ -236,9 +237,11 @@ def test_secrets_are_neither_shown_nor_readable_by_others(machine: Machine, tmp_
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"PASSWORD": "geheim"}}
     env = [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "s", "key": "PASSWORD"}}}]
     machine.supervisor()
-    done = machine.apply(settings(), secret, machine.app(env=env))
+    secrets = base64.b64encode(json.dumps([secret]).encode()).decode()
+    done = machine.apply(settings(), machine.app(env=env), secrets=secrets)
     assert machine.environment("app-0")["PASSWORD"] == "geheim"
-    assert "geheim" not in json.dumps({key: value for key, value in done.items() if key != "invocation"})
+    assert "Secret s" in done["diff"]["after"]
+    assert "geheim" not in json.dumps(done) and secrets not in json.dumps(done)
     holders = [p for p in (tmp_path / "state").rglob("*") if p.is_file() and b"geheim" in p.read_bytes()]
     assert holders
     assert all(path.stat().st_mode & 0o077 == 0 for path in holders)

@@ -62,7 +62,8 @@ def digest(service):
         for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
             if path.is_file() and "__pycache__" not in path.parts:
                 total.update(
-                    b"%s\0%s\0" % (str(path.relative_to(COLLECTION)).encode(), hashlib.sha256(path.read_bytes()).digest())
+                    b"%s\0%s\0"
+                    % (str(path.relative_to(COLLECTION)).encode(), hashlib.sha256(path.read_bytes()).digest())
                 )
     return total.hexdigest()[:12]
 

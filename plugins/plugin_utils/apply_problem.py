@@ -39,8 +39,7 @@ def explain(error, named="the kubeconfig"):
     if UNREACHABLE.search(message):
         wrapped = WRAPPED.search(message)
         if wrapped:
-            return unreachable(
-                named, "%(host)s:%(port)s" % wrapped.groupdict(), wrapped.group("why").rsplit(">: ", 1)[-1]
-            )
+            server = "%s:%s" % (wrapped.group("host"), wrapped.group("port"))
+            return unreachable(named, server, wrapped.group("why").strip("\"'"))
         return unreachable(named, "", message)
     return message

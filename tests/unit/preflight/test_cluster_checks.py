@@ -402,7 +402,8 @@ BROKEN = [
     ),
     broken(
         "images",
-        r"bundle_dir=/srv/bundle: its image cctv/video is 0; expected 1, of the sources that this collection has: build it anew",
+        r"bundle_dir=/srv/bundle: its image cctv/video is 0; expected 1, of the sources that this collection has: "
+        r"build it anew",
         lambda s: s.settings["bundle"]["images"].update({"cctv/video": "0"}),
     ),
     broken(

@@ -72,6 +72,14 @@ def tree(folder, skip=()):
 
 def remove(folder):
     """Remove a folder, also one that belongs to the users of a user namespace."""
+    if not os.path.lexists(folder):
+        return
+    with open("/proc/self/mounts", encoding="utf-8", errors="replace") as mounts:
+        places = [line.split()[1] for line in mounts]
+    # A buildah that was ended leaves its storage mounted.
+    for place in reversed(places):
+        if place.startswith(os.path.realpath(folder) + "/"):
+            run("umount", "--lazy", place)
     shutil.rmtree(folder, ignore_errors=True)
     if os.path.lexists(folder):
         subprocess.run(

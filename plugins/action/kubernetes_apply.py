@@ -34,11 +34,11 @@ class ActionModule(ActionBase):
         self.task_vars = task_vars
         secrets = [manifest for manifest in arguments["manifests"] if manifest["kind"] == "Secret"]
         others = [manifest for manifest in arguments["manifests"] if manifest["kind"] != "Secret"]
-        check, diff = self._task.check_mode, self._task.diff
+        check, diff, no_log = self._task.check_mode, self._task.diff, self._task.no_log
         try:
             return self._apply(secrets, others, arguments["read"], check)
         finally:
-            self._task.check_mode, self._task.diff = check, diff
+            self._task.check_mode, self._task.diff, self._task.no_log = check, diff, no_log
 
     def _apply(self, secrets, others, read, check):
         # First all of it dry, so that nothing is half done when the server refuses a part.
@@ -68,8 +68,8 @@ class ActionModule(ActionBase):
         """Apply manifests; return for each what became of it."""
         if not manifests:
             return []
-        # Only in diff mode does the module say what would change.
-        self._task.check_mode, self._task.diff = dry, True
+        # Only in diff mode does the module say what would change; and it would write Secrets to the system's log.
+        self._task.check_mode, self._task.diff, self._task.no_log = dry, True, True
         said = self._execute_module(
             "kubernetes.core.k8s",
             dict(

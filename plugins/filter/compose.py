@@ -39,7 +39,9 @@ options:
 EXAMPLES = r"""
 - name: Show the project
   ansible.builtin.debug:
-    msg: "{{ (lookup('ansible.builtin.template', 'video.yaml.j2') | from_yaml_all | cctv.pipeline.complete('video', 'cctv') | cctv.pipeline.compose(dest='/srv/cctv')).project }}"
+    msg: "{{ (manifests | cctv.pipeline.compose(dest='/srv/cctv')).project }}"
+  vars:
+    manifests: "{{ lookup('ansible.builtin.template', 'video.yaml.j2') | from_yaml_all | cctv.pipeline.complete('video', 'cctv') }}"
 """
 
 RETURN = r"""

@@ -16,6 +16,7 @@ stage_ms       ``videodisplay`` only: JSON object, stage name -> ms spent there
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -137,7 +138,7 @@ def _number(name: str, text: str) -> int:
 def _json(name: str, content: str | bytes) -> Any:
     try:
         return json.loads(_text(content))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadFrame("bad_header", f"its header {name} is no JSON") from None
 
 
@@ -147,22 +148,29 @@ def _predictions(content: str | bytes | None) -> tuple[Prediction, ...]:
     try:
         return tuple(
             Prediction(
-                str(p["model"]), str(p.get("label", "")), float(p.get("probability", 0)), str(p.get("error", ""))
+                str(p["model"]), str(p.get("label", "")), _finite(p.get("probability", 0)), str(p.get("error", ""))
             )
             for p in _json("predictions", content)
         )
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
         if isinstance(error, BadFrame):
             raise
         raise BadFrame("bad_header", "its header predictions is no list of predictions") from None
+
+
+def _finite(number: Any) -> float:
+    # JSON as Python reads it may say NaN and Infinity, which no browser takes.
+    if not math.isfinite(value := float(number)):
+        raise ValueError("is no number")
+    return value
 
 
 def _stages(content: str | bytes | None) -> dict[str, float]:
     if content is None:
         return {}
     try:
-        return {str(k): float(v) for k, v in _json("stage_ms", content).items()}
-    except (TypeError, AttributeError, ValueError) as error:
+        return {str(k): _finite(v) for k, v in _json("stage_ms", content).items()}
+    except (TypeError, AttributeError, ValueError, OverflowError) as error:
         if isinstance(error, BadFrame):
             raise
         raise BadFrame("bad_header", "its header stage_ms is no object of numbers") from None

@@ -82,6 +82,28 @@ def test_records_that_are_no_frames_are_counted_and_the_rest_flows_on(
     assert hub.picture("gate") is not None
 
 
+@pytest.mark.parametrize(
+    ("header", "content"),
+    [
+        ("predictions", b"{"),
+        ("predictions", b"[" * 10_000),
+        ("predictions", b'[{"model": "imagenet", "label": "a", "probability": NaN}]'),
+        ("predictions", b'[{"model": "imagenet", "label": "a", "probability": 1%b}]' % (b"0" * 400)),
+        ("stage_ms", b'{"predict": 1%b}' % (b"0" * 400)),
+        ("stage_ms", b"[]"),
+    ],
+    ids=["open", "deep", "NaN", "too large", "a stage too large", "no object"],
+)
+def test_json_in_a_header_may_be_anything(
+    header: str, content: bytes, intake: Intake, hub: Hub, registry: CollectorRegistry, frame: Make
+) -> None:
+    made = frame()
+    intake.take(made.jpeg, [*made.headers(), (header, content)])
+    assert dropped(registry, "", "bad_header") == 1
+    intake.take(made.jpeg, made.headers())
+    assert hub.picture("gate") is not None
+
+
 def test_ids_from_records_grow_neither_the_page_nor_the_metrics(
     intake: Intake, hub: Hub, registry: CollectorRegistry, frame: Make, clock: Any
 ) -> None:

@@ -109,7 +109,7 @@ class Trial:
             what=fault.what,
             goal_s=fault.goal_s,
             still_s={c: round(max(tiles[c] for tiles in views.values()), 1) for c in self._cameras},
-            dropped=lost(drops, self._cluster.drops()),
+            dropped=dict(lost(drops, self._cluster.drops())),
             back="; ".join(filter(None, [changes(before, self._cluster.places()), told])),
             whole_s=round(whole_s, 1),
         )

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from cluster import Cluster, inside
 
 STATEFUL = ("kafka", "zookeeper")
+HANGS_S = 20
+"""By then a kubelet has seen that it hangs, and has started it anew."""
 READY_S = 300
 
 
@@ -231,7 +233,7 @@ def of_one_broker(cluster: Cluster, down_s: float) -> list[Fault]:
         Fault("nothing", "nothing, for comparison", None, nothing, lasts_s=30),
         Fault("poison", "poison records in videocam", None, poisoned),
         *each_pod(cluster),
-        Fault("hung-tf-serving", "a tf-serving replica hangs (SIGSTOP)", 10, hung),
+        Fault("hung-tf-serving", "a tf-serving replica hangs (SIGSTOP)", 10, hung, lasts_s=HANGS_S),
         Fault("killed-zookeeper", "SIGKILL to the only ZooKeeper", 30, killed("zookeeper")),
         Fault("deleted-zookeeper", "pod of the only ZooKeeper deleted without grace", 30, deleted("zookeeper")),
         Fault("killed-kafka", "SIGKILL to the only broker", 30, killed("kafka")),

@@ -18,5 +18,6 @@ def test_faults(root: User, molecule_test: Callable[..., None]) -> None:
     try:
         molecule_test("faults", timeout_s=TIMEOUT_S)
     finally:
-        if results.exists():
-            report.write(results)
+        rows = report.write(results) if results.exists() else []
+    assert [row for row in rows if row.problem] == []
+    assert len({row.name for row in rows}) > 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections import Counter
@@ -83,6 +84,7 @@ class Trial:
 
     def __init__(self, cluster: Cluster, observer: Observer) -> None:
         self._cluster, self._observer = cluster, observer
+        self._whole = False
         self._cameras = [
             p.workload.removeprefix("producer-") for p in cluster.places() if p.workload.startswith("producer-")
         ]
@@ -93,8 +95,12 @@ class Trial:
 
     def run(self, fault: faults.Fault) -> Row:
         """Break, watch, put right, and wait until all is whole; raises RuntimeError when it does not become so."""
-        fault.prepare(self._cluster)
-        until_steady(self.problem, 0)
+        if fault.prepare:
+            fault.prepare(self._cluster)
+            self._whole = False
+        if not self._whole:
+            until_steady(self.problem, 0)
+        self._whole = False
         before, drops = self._cluster.places(), self._cluster.drops()
         self._observer.begin()
         began = time.monotonic()
@@ -103,6 +109,7 @@ class Trial:
             told = broken.told()
         until_steady(self.problem, 0)
         whole_s = time.monotonic() - began - STEADY_S
+        self._whole = True
         views = self._views(broken.blind)
         return Row(
             name=fault.name,
@@ -140,6 +147,8 @@ def main() -> None:
     chosen = [fault for fault in known if not args.faults or fault.name in args.faults]
     if unknown := set(args.faults) - {fault.name for fault in known}:
         sys.exit(f"There is no {', '.join(sorted(unknown))}; there are {', '.join(fault.name for fault in known)}")
+    # What is broken is put right again, however this ends.
+    signal.signal(signal.SIGTERM, lambda *__: sys.exit("ended"))
     failed = []
     with Observer({name: f"http://{address}:{args.port}" for name, address, __ in nodes}) as observer:
         trial = Trial(cluster, observer)

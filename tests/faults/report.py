@@ -73,7 +73,7 @@ class Row:
 TITLES = ["broken", "goal", "stood still, s", "met", "dropped", "how it came back", "whole after, s"]
 
 
-def write(lines: Path) -> None:
+def write(lines: Path) -> list[Row]:
     """Write the page from lines of JSON, one a fault."""
     rows = [Row(**json.loads(line)) for line in lines.read_text().splitlines()]
     table = "\n".join(
@@ -82,6 +82,7 @@ def write(lines: Path) -> None:
     met = sum(row.met for row in rows)
     measured = f"{time.strftime('%Y-%m-%d')}, commit {results.commit()}, {results.machine()}"
     FILE.write_text(f"{HEAD}\n{met} of {len(rows)} goals are met.\n\n{table}\n\n*{measured}*\n")
+    return rows
 
 
 if __name__ == "__main__":

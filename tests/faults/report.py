@@ -29,8 +29,9 @@ dropped frames grew meanwhile; what a process counted that was ended went with i
 and every camera moved, on all nodes.
 
 Faults run on a control plane and two workers. Three brokers and three ZooKeepers need three nodes: there the control
-plane takes pods, too, as `control_plane_schedulable` has it, since three machines are the smallest site that can have
-three of each.
+plane takes pods, too (`control_plane_schedulable`), since three machines are the smallest site that can have three of
+each. What else differs from the defaults is in `molecule/faults/inventory`: a dead node is noticed after 30 s, and the
+model servers ask for less of a processor, as one worker has to take what two ran.
 """
 
 

@@ -175,10 +175,10 @@ def without_control_plane(cluster: Cluster) -> Iterator[Broken]:
     """Turn the control plane's machine off."""
     node = control_planes(cluster)[0]
     try:
-        cluster.podman("stop", node)
+        cluster.turn_off(node)
         yield Broken(blind=(node,))
     finally:
-        cluster.podman("start", node)
+        cluster.turn_on(node)
 
 
 # --- three of each

@@ -199,7 +199,8 @@ def _of_container(pod, status, container, now, restarts_before):
         return Hindrance(
             (pod, "image"),
             "%s: image %s cannot be pulled (%s%s)" % (where, image, reason, ": " + message if message else ""),
-            "bring it to the registry that the nodes pull from: playbooks/images.yml for image_registry, or playbooks/bundle.yml and playbooks/cluster.yml for a cluster of this inventory",
+            "bring it to the registry that the nodes pull from: playbooks/images.yml for image_registry, or playbooks/bundle.yml and "
+            "playbooks/cluster.yml for a cluster of this inventory",
             ON_IMAGE_S,
             pod,
         )

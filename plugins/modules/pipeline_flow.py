@@ -22,7 +22,9 @@ options:
     description: The namespace on a cluster in which the pipeline runs; its video service and its pods are then asked through the API server.
     type: str
   pods:
-    description: What runs, as M(cctv.pipeline.local_workload_info) or M(cctv.pipeline.kubernetes_workload_info) lists it. Every camera that a producer runs for must flow.
+    description:
+      - What runs, as M(cctv.pipeline.local_workload_info) or M(cctv.pipeline.kubernetes_workload_info) lists it.
+      - Every camera that a producer runs for must flow.
     type: list
     elements: dict
     required: true

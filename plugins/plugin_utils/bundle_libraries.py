@@ -15,8 +15,12 @@ import yaml
 from ansible_collections.cctv.pipeline.plugins.module_utils import maven
 from ansible_collections.cctv.pipeline.plugins.module_utils.files import sha256
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.build_graph import Failed, remove, walk
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+
+try:
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+except ImportError:  # ansible-core brings it; only its own checks look without
+    Requirement = canonicalize_name = None
 
 REVISION = {"wheels": 1, "jars": 1}
 # Of each Debian: its Python, and the minor version of its C library 2.

@@ -116,15 +116,23 @@ def test_both_replicas_share_the_load_and_cameras_share_batches(
 ) -> None:
     consumer = start_consumer()
     before = [replica.predictions() for replica in serving.replicas]
-    for __ in range(10):
-        for name in ("a", "b", "c", "d", "e", "f"):
-            number = camera.send(coffee, name)
-    assert camera.frame(number).predictions[0].label == "espresso"
-    calls = [replica.predictions() - b for replica, b in zip(serving.replicas, before, strict=True)]
-    assert min(calls) >= 0.3 * sum(calls)
+    names = ("a", "b", "c", "d", "e", "f")
+
+    def calls() -> list[float]:
+        return [replica.predictions() - b for replica, b in zip(serving.replicas, before, strict=True)]
+
+    def ten_calls() -> bool:
+        """Send a frame of each camera; return whether the replicas were asked often enough to compare."""
+        for name in names:
+            camera.send(coffee, name)
+        return sum(calls()) >= 10
+
+    wait_for("ten calls", ten_calls)
+    camera.until("predicted frame", predicted, coffee)
+    assert min(calls()) >= 0.3 * sum(calls())
     frames = consumer.metric("cctv_predict_batch_frames_sum")
     assert consumer.metric("cctv_predict_batch_frames_count") < 0.7 * frames
-    for name in ("a", "b", "c", "d", "e", "f"):
+    for name in names:
         order = [f.frame for f in camera.shown if f.camera == name]
         assert order == sorted(set(order))
 
@@ -165,7 +173,7 @@ def test_one_hung_replica_leaves_the_rotation_and_comes_back(
 ) -> None:
     start_consumer(PREDICT_TIMEOUT_MS="3000")
     hung, well = serving.replicas
-    assert predicted(camera.frame(camera.send(coffee)))
+    camera.until("predicted frame", predicted, coffee)
     hung.signal(signal.SIGSTOP)
 
     def asks_the_other_only() -> bool:
@@ -187,7 +195,7 @@ def test_while_all_models_hang_frames_flow_marked_and_are_predicted_again_after(
     serving: Serving, start_consumer: Start, camera: Camera, coffee: bytes
 ) -> None:
     consumer = start_consumer(PREDICT_TIMEOUT_MS="3000")
-    assert predicted(camera.frame(camera.send(coffee)))
+    camera.until("predicted frame", predicted, coffee)
     for replica in serving.replicas:
         replica.signal(signal.SIGSTOP)
     camera.until("marked frame", marked, coffee)

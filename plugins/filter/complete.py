@@ -41,6 +41,11 @@ options:
     type: list
     elements: dict
     version_added: 1.1.0
+  image_pull_secrets:
+    description: Names of the Secrets that open the images' registry.
+    type: list
+    elements: str
+    version_added: 1.1.0
 """
 
 EXAMPLES = r"""
@@ -74,7 +79,15 @@ ENVIRONMENT = [
 ]
 
 
-def complete(manifests, component, namespace, priority_classes=None, node_lost_seconds=10, metrics_from=None):
+def complete(
+    manifests,
+    component,
+    namespace,
+    priority_classes=None,
+    node_lost_seconds=10,
+    metrics_from=None,
+    image_pull_secrets=None,
+):
     if isinstance(manifests, (str, dict)):
         raise AnsibleFilterError("complete takes a list of manifests, not %s" % type(manifests).__name__)
     priority = (priority_classes or {}).get("live" if component in LIVE else "background")
@@ -85,6 +98,9 @@ def complete(manifests, component, namespace, priority_classes=None, node_lost_s
     for workload in workloads:
         replicas = _replicas(workload, completed)
         _place(workload, replicas, priority, int(node_lost_seconds))
+        if image_pull_secrets:
+            pod = workload["spec"]["template"]["spec"]
+            pod.setdefault("imagePullSecrets", [{"name": str(name)} for name in image_pull_secrets])
         if replicas > 1:
             added.append(_budget(workload))
     return completed + [

@@ -109,3 +109,10 @@ def test_what_a_role_renders_itself_is_not_rendered_twice():
     manifest["spec"]["replicas"] = 3
     made = complete([manifest, budget], "video", "cctv")
     assert [m["spec"] for m in made if m["kind"] == "PodDisruptionBudget"] == [{"minAvailable": 1}]
+
+
+def test_images_of_a_closed_registry_are_pulled_with_what_opens_it():
+    made, *__ = complete([DEPLOYMENT], "video", "cctv", image_pull_secrets=["site"])
+    assert made["spec"]["template"]["spec"]["imagePullSecrets"] == [{"name": "site"}]
+    made, *__ = complete([DEPLOYMENT], "video", "cctv")
+    assert "imagePullSecrets" not in made["spec"]["template"]["spec"]

@@ -23,3 +23,8 @@ kubectl get persistentvolumes --output 'jsonpath={range .items[*]}{.metadata.nam
             kubectl delete persistentvolume --ignore-not-found --wait=false "$volume"
         done
     done
+
+# A new node of the same name would take them for its own, with volumes that are not there.
+for node in "$@"; do
+    kubectl delete pods --all-namespaces --field-selector "spec.nodeName=$node" --force --wait=false 2>/dev/null
+done

@@ -278,7 +278,8 @@ def of_creation(workload, events):
         ]
         last = max(made, key=when, default={})
         message = last.get("message") or "" if last.get("reason") == "FailedCreate" else ""
-    if not message:
+    # A volume claim on its way out makes room for a new one by itself.
+    if not message or message.endswith(" is being deleted"):
         return None
     for said, patience in (
         (kubernetes_refusal.quota(message), ON_QUOTA_S),

@@ -96,7 +96,11 @@ SPEC_OF_WORKLOAD = {
 KINDS = {
     ("v1", "ConfigMap"): {"data": USED, "immutable": MEANS_NOTHING},
     ("v1", "Secret"): {"data": USED, "stringData": USED, "type": MEANS_NOTHING, "immutable": MEANS_NOTHING},
+    ("v1", "PersistentVolume"): {"spec": MEANS_NOTHING},
     ("v1", "PersistentVolumeClaim"): {"spec": MEANS_NOTHING},
+    ("v1", "ServiceAccount"): {"automountServiceAccountToken": MEANS_NOTHING},
+    ("rbac.authorization.k8s.io/v1", "Role"): {"rules": MEANS_NOTHING},
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"): {"roleRef": MEANS_NOTHING, "subjects": MEANS_NOTHING},
     ("autoscaling/v2", "HorizontalPodAutoscaler"): {"spec": MEANS_NOTHING},
     ("networking.k8s.io/v1", "Ingress"): {"spec": MEANS_NOTHING},
     ("networking.k8s.io/v1", "NetworkPolicy"): {"spec": MEANS_NOTHING},

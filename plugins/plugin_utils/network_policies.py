@@ -20,6 +20,17 @@ ARROWS = (
     ("consumer", "tf-serving", ("grpc", "rest")),
     ("video", "kafka", ("kafka",)),
     (ANYWHERE, "video", ("http",)),
+    ("spark-driver", "kafka", ("kafka",)),
+    ("spark-driver", "spark-executor", ("block-manager",)),
+    ("spark-executor", "spark-driver", ("driver", "block-manager")),
+    ("spark-executor", "spark-executor", ("block-manager",)),
+    ("spark-executor", "kafka", ("kafka",)),
+    ("archiver", "kafka", ("kafka",)),
+    ("filebeat", "kafka", ("kafka",)),
+    ("filebeat", "elasticsearch", ("search",)),
+    ("elasticsearch-indices", "elasticsearch", ("search",)),
+    ("ui", "elasticsearch", ("search",)),
+    (ANYWHERE, "ui", ("http",)),
 )
 # Where metrics are, by the port's name.
 METRICS = ("metrics", "health", "rest", "http")

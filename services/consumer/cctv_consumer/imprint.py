@@ -8,11 +8,8 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from cctv_common.frames import Prediction
-from cctv_common.jpeg import BadFrame
-
-Picture = npt.NDArray[np.uint8]
+from cctv_common.picture import Picture, decode, encode
 
 TEXT = (255, 255, 255)
 FAILED_TEXT = (110, 190, 255)  # amber, in OpenCV's order blue, green, red
@@ -24,8 +21,6 @@ SMALLEST_TEXT = 9
 _FONT = cv2.FontFace("sans")
 _FONT_LOCK = threading.Lock()  # FontFace keeps a glyph cache of its own
 
-cv2.setNumThreads(1)  # frames are worked on side by side; threads within one only cost
-
 
 def imprint(jpeg: bytes, predictions: Sequence[Prediction], quality: int) -> bytes:
     """Return ``jpeg`` with a strip at its bottom that says what ``predictions`` say; same size in pixels.
@@ -34,21 +29,7 @@ def imprint(jpeg: bytes, predictions: Sequence[Prediction], quality: int) -> byt
     """
     picture = decode(jpeg)
     draw(picture, predictions)
-    ok, out = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not ok:
-        raise BadFrame("not_jpeg", "cannot be encoded again")
-    return out.tobytes()
-
-
-def decode(jpeg: bytes) -> Picture:
-    """Return the picture, BGR, as it lies in the file (headers count its pixels before any EXIF rotation)."""
-    try:
-        picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
-        picture = None
-    if picture is None:
-        raise BadFrame("not_jpeg", "its pixels cannot be decoded")
-    return picture  # type: ignore[return-value]
+    return encode(picture, quality)
 
 
 def draw(picture: Picture, predictions: Sequence[Prediction]) -> None:

@@ -1,0 +1,36 @@
+"""JPEG to pixels and back, by OpenCV; apart from `jpeg`, as not every service has pixels to look at."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cctv_common.jpeg import BadFrame
+
+Picture = npt.NDArray[np.uint8]
+"""Height x width x 3, in OpenCV's order blue, green, red."""
+
+cv2.setNumThreads(1)  # frames are worked on side by side; threads within one only cost
+
+
+def decode(jpeg: bytes) -> Picture:
+    """Return the picture as it lies in the file (headers count its pixels before any EXIF rotation).
+
+    Raises BadFrame when its pixels cannot be decoded.
+    """
+    try:
+        picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        picture = None
+    if picture is None:
+        raise BadFrame("not_jpeg", "its pixels cannot be decoded")
+    return picture  # type: ignore[return-value]
+
+
+def encode(picture: Picture, quality: int) -> bytes:
+    """Return the picture as a JPEG; raises BadFrame where OpenCV cannot."""
+    ok, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not ok:
+        raise BadFrame("not_jpeg", "cannot be encoded again")
+    return jpeg.tobytes()

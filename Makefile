@@ -116,8 +116,8 @@ lock:  ## Resolve the requirements anew; ARGS=--upgrade takes newer releases
 	@tools/lock $(ARGS)
 
 .PHONY: lock-maven
-lock-maven: test-tools  ## Resolve Kafka's jars anew; needs Maven
-	@$(IN_TEST_VENV) python services/kafka/lock_maven.py
+lock-maven: test-tools  ## Resolve services' jars anew, or those of ARGS=SERVICE; needs Maven
+	@$(IN_TEST_VENV) python tools/lock_maven.py $(ARGS)
 
 .PHONY: clean
 clean:  ## Remove what make made in this folder

@@ -1,16 +1,17 @@
-"""Write maven.lock.yml: every artifact that pom.xml needs at run time, with the SHA-256 of its jar. Needs `mvn`."""
+"""Write the maven.lock.yml of each SERVICE that is named, or of all: the jars that its pom.xml needs. Needs `mvn`."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+SERVICES = Path(__file__).resolve().parents[1] / "services"
 HEADER = """\
-# Every jar that ZooKeeper and Kafka run from. Made from pom.xml by `make lock-maven`; not to be edited.
+# Every jar that the service runs from. Made from pom.xml by `make lock-maven`; not to be edited.
 """
 COORDINATES = re.compile(r"^\s+([\w.-]+):([\w.-]+):jar:(?:([\w.-]+):)?([\w.-]+):(?:compile|runtime)\b", re.MULTILINE)
 
@@ -51,4 +52,5 @@ def render(artifacts: list[dict[str, str]]) -> str:
 
 
 if __name__ == "__main__":
-    (HERE / "maven.lock.yml").write_text(render(resolve(HERE / "pom.xml")))
+    for pom in [SERVICES / name / "pom.xml" for name in sys.argv[1:]] or sorted(SERVICES.glob("*/pom.xml")):
+        (pom.parent / "maven.lock.yml").write_text(render(resolve(pom)))

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 from cctv_common.frames import CAMERA_ID
+
+MARKER = ".cctv-image-store"
+"""The file in the store's folder by which a mounted store is told from the empty folder that it is mounted on."""
+
+IMAGE_PATH = re.compile(
+    rf"(?P<camera>{CAMERA_ID.pattern})/[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}/[0-9]{{2}}/(?P=camera)-[0-9]{{1,18}}-[0-9]{{1,18}}\.jpg"
+)
+"""What image_path returns, and nothing that leads elsewhere."""
 
 LATEST_MS = 253_402_300_799_999
 """The last millisecond of the year 9999, after which a day's name has no four digits of a year."""

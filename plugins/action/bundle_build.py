@@ -78,6 +78,7 @@ ARGUMENTS = {
             "name": {"type": "str", "required": True},
             "requirements": {"type": "path", "required": True},
             "base": {"type": "path"},
+            "built_with": {"type": "path"},
             "only": {"type": "list", "elements": "str", "default": []},
             "omit": {"type": "list", "elements": "str", "default": []},
             "exclude": {"type": "list", "elements": "str", "default": []},

@@ -178,6 +178,10 @@ options:
       base:
         description: A requirements file whose packages the image's base has already.
         type: path
+      built_with:
+        description:
+          - A requirements file that locks C(setuptools), for packages of Python alone that have no wheels. They are built on this machine.
+        type: path
       only:
         description: The packages to take; by default all.
         type: list

@@ -86,14 +86,24 @@ def pip(parts):
     return parts.step(name, make, inputs={"python": sys.version}, weight=5)
 
 
-def run_pip(task, *arguments):
-    """Run pip's install with the user's own settings of indexes, proxies and caches."""
+def run_pip(task, *arguments, target=None, path=()):
+    """Run pip's install into ``target`` with the user's own settings of indexes, proxies and caches.
+
+    ``path``: folders that it imports from, too.
+    """
     task.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-compile"]
-        + ["--require-hashes", "--no-deps", "--only-binary=:all:", "--target", task.folder]
+        + ["--require-hashes", "--no-deps", "--only-binary=:all:", "--target", target or task.folder]
         + list(arguments),
-        change={"PYTHONPATH": task.path("pip"), "PYTHONDONTWRITEBYTECODE": "1"},
+        change={"PYTHONPATH": os.pathsep.join([task.path("pip"), *path]), "PYTHONDONTWRITEBYTECODE": "1"},
     )
+
+
+def _requirements(task, name, lines):
+    path = os.path.join(task.work, name + ".txt")
+    with open(path, "w", encoding="utf-8") as out:
+        out.write("".join(line + "\n" for line in lines))
+    return ["--requirement", path]
 
 
 def _chosen(entry, python):
@@ -120,14 +130,16 @@ def wheels(parts, entry):
         )
     python, glibc = PYTHONS[suite]
     chosen = _chosen(entry, python)
+    builder = locked(entry["built_with"], python)["setuptools"][1] if entry["built_with"] else None
 
     def make(task):
-        requirements = os.path.join(task.work, "requirements.txt")
-        with open(requirements, "w", encoding="utf-8") as out:
-            out.write("".join(line + "\n" for __, line in chosen.values()))
-        run_pip(
-            task, "--implementation=cp", "--python-version", python, *platforms(glibc), "--requirement", requirements
-        )
+        requirements = _requirements(task, "requirements", [line for __, line in chosen.values()])
+        if builder:
+            tools = os.path.join(task.work, "tools")
+            run_pip(task, *_requirements(task, "tools", [builder]), target=tools)
+            run_pip(task, "--no-binary=:all:", "--no-build-isolation", *requirements, path=[tools])
+        else:
+            run_pip(task, "--implementation=cp", "--python-version", python, *platforms(glibc), *requirements)
         # Scripts of the machine's Python.
         remove(os.path.join(task.folder, "bin"))
         for name in list(walk(task.folder)):
@@ -152,6 +164,7 @@ def wheels(parts, entry):
             "python": [python, glibc],
             "exclude": entry["exclude"],
             "strip": entry["strip"],
+            **({"builder": builder} if builder else {}),
         },
         needs=[pip(parts)],
         weight=30,

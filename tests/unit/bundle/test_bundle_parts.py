@@ -216,7 +216,7 @@ def services(options: dict[str, Any]) -> dict[str, Any]:
         check=True,
     ).stdout
     wheels, jars, images = json.loads(found.split(" => ", 1)[1])["msg"]
-    none: dict[str, Any] = {"base": None, "only": [], "omit": [], "exclude": [], "strip": []}
+    none: dict[str, Any] = {"base": None, "built_with": None, "only": [], "omit": [], "exclude": [], "strip": []}
     return options | {
         "wheels": [none | entry for entry in wheels],
         "jars": jars,
@@ -260,7 +260,15 @@ def test_wheels_are_chosen_for_the_python_of_the_images(options: dict[str, Any],
     )
     assert bundle_libraries.locked(str(lock), "3.11") == {"a-b": ("1", "a-b==1 --hash=sha256:0a --hash=sha256:0b")}
     assert bundle_libraries.locked(str(lock), "3.13") == {"a-b": ("2", "a-b==2 --hash=sha256:0c")}
-    entry = {"name": "x", "requirements": str(lock), "base": None, "omit": [], "exclude": [], "strip": []}
+    entry = {
+        "name": "x",
+        "requirements": str(lock),
+        "base": None,
+        "built_with": None,
+        "omit": [],
+        "exclude": [],
+        "strip": [],
+    }
     with pytest.raises(Failed, match=r"requirements.txt has no none, which the wheels x want"):
         plan(options | {"wheels": [entry | {"only": ["none"]}]})
     with pytest.raises(Failed, match=r"bundle_debian_suite is sid: expected bookworm"):

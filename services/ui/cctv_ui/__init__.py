@@ -1,0 +1,1 @@
+"""Search what was detected, and see its pictures."""

@@ -53,9 +53,9 @@ class StageMetrics:
         for metric in (self._in, self._out, self._dropped, self._age):
             metric.remove_by_labels({"stage": self.stage, "camera": camera})
 
-    def bad_record(self, cause: str, message: str, log: _Log) -> None:
+    def bad_record(self, cause: str, message: str, log: _Log, camera: str = "") -> None:
         """Count a record that is no frame, and log the first one of each cause."""
-        self.dropped("", cause)
+        self.dropped(camera, cause)
         if cause not in self._told:
             self._told.add(cause)
             log.warning("bad record", cause=cause, problem=message, note="logged once per cause, counted always")

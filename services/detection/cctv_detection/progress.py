@@ -1,0 +1,108 @@
+"""What the driver says of the query: of its batches, as Spark reports them, and of frames, as workers do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cctv_common.log import Log
+from cctv_common.metrics import StageMetrics
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from cctv_detection.worker import Event, Looked
+
+SECONDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10, 30)
+
+
+class Progress:
+    """Counts, and tells of what is missing."""
+
+    def __init__(self, log: Log, registry: CollectorRegistry = REGISTRY) -> None:
+        self._log = log
+        self._frames = StageMetrics("detection", registry)
+        self._frame_seconds = Histogram(
+            "cctv_detection_frame_seconds", "Time a worker took for a frame", buckets=SECONDS, registry=registry
+        )
+        self._batch_seconds = Histogram(
+            "cctv_detection_batch_seconds",
+            "Time that batches took, by what was done in it",
+            ["part"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._records = Counter("cctv_detection_records", "Records of videocam that were read", registry=registry)
+        self._lost = Counter(
+            "cctv_detection_lost_records", "Records that were gone before they were read", registry=registry
+        )
+        self._behind = Gauge(
+            "cctv_detection_behind_records", "Records of videocam that wait to be read", registry=registry
+        )
+        self._last = -1
+
+    def heard(self, events: Iterable[Event]) -> None:
+        """Count what workers have done."""
+        for event in events:
+            if isinstance(event, Looked):
+                self._frames.received(event.camera)
+                self._frames.sent(event.camera, event.done_at - event.captured_at)
+                self._frame_seconds.observe(event.took_s)
+            elif event.camera:
+                self._frames.received(event.camera)
+                self._frames.bad_record(event.cause, event.message, self._log, event.camera)
+            else:
+                self._frames.bad_record(event.cause, event.message, self._log)
+
+    def batches(self, reports: Iterable[Mapping[str, Any]]) -> None:
+        """Count those of Spark's reports, the oldest first, that are new."""
+        for report in reports:
+            number = int(report["batchId"])
+            if number <= self._last or "addBatch" not in report["durationMs"]:
+                continue
+            self._last = number
+            for part, ms in report["durationMs"].items():
+                self._batch_seconds.labels(part).observe(ms / 1000)
+            for source in report["sources"]:
+                self._source(number, source)
+
+    def begin(self) -> None:
+        """Say that a query starts: its first batch may be one that was tried before."""
+        self._last = -1
+
+    def _source(self, batch: int, source: Mapping[str, Any]) -> None:
+        read = int(source["numInputRows"])
+        self._records.inc(read)
+        self._behind.set(float((source.get("metrics") or {}).get("maxOffsetsBehindLatest") or 0))
+        ranges = offsets(source["startOffset"], source["endOffset"])
+        lost = sum(end - start for start, end in ranges.values()) - read
+        if lost > 0:
+            self._lost.inc(lost)
+            self._log.error(
+                "records lost",
+                records=lost,
+                batch=batch,
+                offsets={name: list(span) for name, span in ranges.items() if span[0] < span[1]},
+                problem="retention of videocam has removed them before they were read",
+            )
+
+
+def offsets(start: Any, end: Any) -> dict[str, tuple[int, int]]:
+    """Return ``{"topic-partition": (first, behind the last)}`` of a batch; nothing where its start is not known.
+
+    A partition that has come since the batch before is read from its beginning. One whose topic was made anew goes
+    backwards, and has no range.
+    """
+    first, last = _parse(start), _parse(end)
+    if first is None or last is None:
+        return {}
+    return {
+        f"{topic}-{partition}": (begin, max(begin, offset))
+        for topic, partitions in last.items()
+        for partition, offset in partitions.items()
+        for begin in [first.get(topic, {}).get(partition, 0)]
+    }
+
+
+def _parse(said: Any) -> Any:
+    # In Spark's JSON it is an object, in Python's report of it a text.
+    return json.loads(said) if isinstance(said, str) else said

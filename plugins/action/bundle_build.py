@@ -91,6 +91,17 @@ ARGUMENTS = {
         "default": [],
         "options": {"name": {"type": "str", "required": True}, "lock": {"type": "path", "required": True}},
     },
+    "models": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "requirements": {"type": "list", "elements": "path", "required": True},
+            "sources": {"type": "list", "elements": "path", "required": True},
+            "module": {"type": "str", "required": True},
+        },
+    },
     "maven_repository": {"type": "str"},
     "images": {
         "type": "list",

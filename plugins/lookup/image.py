@@ -45,8 +45,17 @@ SHARED = tuple("services/" + name for name in ("common", "pyproject.toml", "requ
 BUNDLE = "roles/bundle/"
 # What the bundle makes the images of, and those that they are based on.
 DEFINED = BUNDLE + "vars/main/services.yml"
-PYTHON = (BUNDLE + "files/images/python", BUNDLE + "files/images/tensorflow")
+PYTHON = tuple(BUNDLE + "files/images/" + name for name in ("python", "spark", "tensorflow"))
 JAVA = (BUNDLE + "files/images/java",)
+
+
+def _shared(service):
+    """Return what the service shares with others written in the same language."""
+    folder, module = SERVICES / service, BUNDLE + "files/go/" + service
+    shared = SHARED + PYTHON if any(folder.glob("cctv_*")) else ()
+    if (folder / "maven.lock.yml").exists():
+        shared += JAVA
+    return shared + ((module,) if (COLLECTION / module).exists() else ())
 
 
 @functools.lru_cache(maxsize=None)
@@ -54,10 +63,8 @@ def digest(service):
     """Return a hash over the service's files and those that all services share."""
     if not (SERVICES / service).is_dir():
         raise AnsibleError("services/%s does not exist; expected a folder of services/" % service)
-    # What is not written in Python shares nothing with the services that are.
-    shared = SHARED + PYTHON if any((SERVICES / service).glob("cctv_*")) else JAVA
     total = hashlib.sha256()
-    for name in ("services/" + service, DEFINED, *shared):
+    for name in ("services/" + service, DEFINED, *_shared(service)):
         root = COLLECTION / name
         for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
             if path.is_file() and "__pycache__" not in path.parts:

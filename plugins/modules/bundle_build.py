@@ -216,6 +216,30 @@ options:
         description: A YAML file whose C(maven_artifacts) lists group, artifact, version and SHA-256 of each.
         type: path
         required: true
+  models:
+    description: Models for images, each set made by a Python program in a folder C(models-NAME), which images may have as contents.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The set's name.
+        type: str
+        required: true
+      requirements:
+        description: Requirements files, locked by hashes, of what the program imports and of what it finds the models in.
+        type: list
+        elements: path
+        required: true
+      sources:
+        description: Folders of its packages.
+        type: list
+        elements: path
+        required: true
+      module:
+        description: The module that is run with the folder to write as its argument.
+        type: str
+        required: true
   maven_repository:
     description:
       - The Maven repository to fetch jars from.

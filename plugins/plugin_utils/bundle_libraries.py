@@ -1,6 +1,6 @@
 # Copyright: the cctv.pipeline contributors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Steps that fetch what images hold besides programs and Debian packages: wheels and jars, each pinned by its hash."""
+"""Steps that make what images hold besides programs and Debian packages: wheels, jars and models, each pinned by its hash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import quote
 import yaml
 from ansible_collections.cctv.pipeline.plugins.module_utils import maven
 from ansible_collections.cctv.pipeline.plugins.module_utils.files import sha256
-from ansible_collections.cctv.pipeline.plugins.plugin_utils.build_graph import Failed, remove, walk
+from ansible_collections.cctv.pipeline.plugins.plugin_utils.build_graph import Failed, remove, tree, walk
 
 try:
     from packaging.requirements import Requirement
@@ -22,7 +22,7 @@ try:
 except ImportError:  # ansible-core brings it; only its own checks look without
     Requirement = canonicalize_name = None
 
-REVISION = {"wheels": 1, "jars": 1}
+REVISION = {"wheels": 1, "jars": 1, "models": 1}
 # Of each Debian: its Python, and the minor version of its C library 2.
 PYTHONS = {"bookworm": ("3.11", 36), "trixie": ("3.13", 41)}
 CONNECTIONS, TIMEOUT = 8, 30
@@ -211,3 +211,33 @@ def jars(parts, entry):
         )
         for artifact in artifacts
     ]
+
+
+def models(parts, entry):
+    """Add the step that has a service's own program, run on this machine, fetch and convert what the service asks of models."""
+
+    def make(task):
+        libraries = os.path.join(task.work, "libraries")
+        for number, path in enumerate(entry["requirements"]):
+            # One has what another depends on, and pip would replace it.
+            target = "%s-%d" % (libraries, number)
+            run_pip(task, "--requirement", path, target=target)
+        paths = ["%s-%d" % (libraries, number) for number in range(len(entry["requirements"]))] + entry["sources"]
+        task.run(
+            [sys.executable, "-m", entry["module"], os.path.join(task.folder, "models")],
+            change={"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+
+    step = parts.step(
+        "models-" + entry["name"],
+        make,
+        inputs={
+            "revision": REVISION["models"],
+            "requirements": [sha256(path) for path in entry["requirements"]],
+            "sources": [tree(path, ("__pycache__",)) for path in entry["sources"]],
+            "module": entry["module"],
+        },
+        needs=[pip(parts)],
+        weight=60,
+    )
+    parts.programs["models-" + entry["name"]] = (step, "models", "", None)

@@ -119,6 +119,8 @@ class Parts:
             bundle_libraries.wheels(self, entry)
         for entry in self.options["jars"]:
             bundle_libraries.jars(self, entry)
+        for entry in self.options["models"]:
+            bundle_libraries.models(self, entry)
         images = self._images()
         if self.options["dest"]:
             self._assemble(images)

@@ -39,6 +39,7 @@ def options(tmp_path: Path) -> dict[str, Any]:
         ],
         "wheels": [],
         "jars": [],
+        "models": [],
         "maven_repository": None,
         "timestamp": 0,
         "refresh": False,
@@ -199,7 +200,7 @@ def services(options: dict[str, Any]) -> dict[str, Any]:
                 "--module-name",
                 "ansible.builtin.debug",
                 "--args",
-                "msg={{ [__bundle_wheels, __bundle_jars, __bundle_all_services] }}",
+                "msg={{ [__bundle_wheels, __bundle_jars, __bundle_models, __bundle_all_services] }}",
             ),
             *("--extra-vars", f"@{ROLE}/vars/main/services.yml", "--extra-vars", f"@{ROLE}/defaults/main.yml"),
             *("--extra-vars", json.dumps({"role_path": str(ROLE)})),
@@ -215,11 +216,12 @@ def services(options: dict[str, Any]) -> dict[str, Any]:
         text=True,
         check=True,
     ).stdout
-    wheels, jars, images = json.loads(found.split(" => ", 1)[1])["msg"]
+    wheels, jars, models, images = json.loads(found.split(" => ", 1)[1])["msg"]
     none: dict[str, Any] = {"base": None, "built_with": None, "only": [], "omit": [], "exclude": [], "strip": []}
     return options | {
         "wheels": [none | entry for entry in wheels],
         "jars": jars,
+        "models": models,
         "images": [
             options["images"][[entry["name"] for entry in options["images"]].index("cctv.local/debian")],
             *(entry if "context" in entry else image(**entry) for entry in images),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from typing import Any
@@ -21,7 +22,7 @@ from cctv_detection.session import open_session
 from cctv_detection.settings import Settings
 from cctv_detection.worker import Event, Events, frame_detector
 
-LOOK_S = 0.25
+LOOK_S = 0.5
 MAX_SILENCE_S = 60.0
 """Each turn of the loop asks the JVM, which may be collecting garbage; one that does not answer hangs."""
 MAX_FAILURES = 5
@@ -103,7 +104,8 @@ class Driver:
     def _look(self, running: Any) -> bool:
         """Count what has been done; whether the query is past its start."""
         reports = running.recentProgress
-        self._progress.batches(reports)
+        # As Spark says it: Python's own form of a report has offsets as the text of a dict.
+        self._progress.batches(json.loads(report.json) for report in reports)
         # Spark adds at this list's end, from a thread of its own.
         events: list[Event] = self._events.value[:]
         del self._events.value[: len(events)]
@@ -115,10 +117,11 @@ class Driver:
 
 
 def _brief(error: object) -> str:
-    """Say the line of Spark's many that tells what is wrong."""
+    """Say what is wrong by the first of Spark's many lines, and by the last one of them that is no stack."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    caused = [line for line in lines if line.startswith("Caused by:")]
-    return (caused or lines or ["?"])[-1 if caused else 0][:500]
+    stack = next((number for number, line in enumerate(lines) if line.startswith("at ")), len(lines))
+    said = lines[:stack] or ["no reason given"]
+    return said[0][:300] if len(said) == 1 else f"{said[0][:300]} ... {said[-1][:300]}"
 
 
 def _close(session: SparkSession) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -86,23 +85,20 @@ class Progress:
             )
 
 
-def offsets(start: Any, end: Any) -> dict[str, tuple[int, int]]:
+Offsets = Mapping[str, Mapping[str, int]]
+
+
+def offsets(start: Offsets | None, end: Offsets | None) -> dict[str, tuple[int, int]]:
     """Return ``{"topic-partition": (first, behind the last)}`` of a batch; nothing where its start is not known.
 
     A partition that has come since the batch before is read from its beginning. One whose topic was made anew goes
     backwards, and has no range.
     """
-    first, last = _parse(start), _parse(end)
-    if first is None or last is None:
+    if start is None or end is None:
         return {}
     return {
         f"{topic}-{partition}": (begin, max(begin, offset))
-        for topic, partitions in last.items()
+        for topic, partitions in end.items()
         for partition, offset in partitions.items()
-        for begin in [first.get(topic, {}).get(partition, 0)]
+        for begin in [start.get(topic, {}).get(partition, 0)]
     }
-
-
-def _parse(said: Any) -> Any:
-    # In Spark's JSON it is an object, in Python's report of it a text.
-    return json.loads(said) if isinstance(said, str) else said

@@ -29,19 +29,20 @@ def configuration(settings: Settings) -> dict[str, str]:
     common = {
         "spark.app.name": "detection",
         "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
         "spark.local.dir": folder,
         "spark.sql.warehouse.dir": f"{folder}/warehouse",
         "spark.sql.session.timeZone": "UTC",
         "spark.driver.memory": settings.detection_driver_memory,
         "spark.driver.extraClassPath": jars,
         "spark.driver.extraJavaOptions": java,
-        "spark.pyspark.python": sys.executable,
         "spark.task.maxFailures": str(RETRIES),
         # Frames go to whichever core is free, and do not wait for the executor that had their partition before.
         "spark.locality.wait": "0s",
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.detection_worker_frames),
         "spark.sql.streaming.noDataMicroBatches.enabled": "false",
         "spark.sql.streaming.stopTimeout": "10s",
+        "spark.sql.streaming.numRecentProgressUpdates": "20",
     }
     if settings.local:
         return common | {
@@ -82,6 +83,7 @@ def open_session(settings: Settings) -> SparkSession:
     """Start the JVM and, on a cluster, ask for executors."""
     # Or Spark looks the machine's name up, which may be none that is known.
     os.environ["SPARK_LOCAL_IP"] = settings.pod_ip
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     # Spark writes some things to where it is.
     os.chdir(tempfile.gettempdir())
     builder = SparkSession.builder

@@ -142,9 +142,7 @@ class Settings(ServiceSettings, KafkaSettings):
     @property
     def cameras(self) -> Cameras:
         """Which frames are looked at, and how."""
-        return Cameras(
-            Camera(every=self.detection_every, blur_faces=self.detection_blur_faces), self.detection_cameras
-        )
+        return Cameras(Camera(every=self.detection_every, blur_faces=self.detection_blur_faces), self.detection_cameras)
 
 
 def _known(value: str, names: tuple[str, ...]) -> str:

@@ -1,0 +1,257 @@
+"""The detection service as a process, with the models' true weights, on a real Kafka."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+import venv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import yaml
+from cameras.process import sample_clip
+from cctv_common.frames import Frame
+from confluent_kafka import Consumer, Producer, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.integration.conftest import Daemon, Kafka, free_port, wait_for
+
+ROOT = Path(__file__).resolve().parents[3]
+SERVICE = ROOT / "services" / "detection"
+SOURCES = os.pathsep.join(str(ROOT / "services" / name) for name in ("common", "detection"))
+PATIENCE_S = 120.0
+EVERY = 5
+
+
+def cached(name: str, inputs: bytes, make: Callable[[Path], None]) -> Path:
+    """A folder that is made once for all tests with the same inputs."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cctv-pipeline-tests"
+    folder = cache / name / hashlib.sha256(inputs).hexdigest()[:12]
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / ".complete").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            make(folder)
+            (folder / ".complete").touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def spark_python() -> Path:
+    """A Python that has what the service imports: CCTV_DETECTION_PYTHON, or one made from its locked requirements."""
+    if named := os.environ.get("CCTV_DETECTION_PYTHON"):
+        return Path(named)
+    locks = [SERVICE / "requirements.txt", SERVICE / "requirements-spark.txt"]
+
+    def make(folder: Path) -> None:
+        venv.create(folder, with_pip=True)
+        for lock, more in zip(locks, ([], ["--no-build-isolation"]), strict=True):
+            pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([*pip, "--no-deps", "--require-hashes", *more, "--requirement", lock], check=True)
+
+    said = b"".join(lock.read_bytes() for lock in locks) + sys.version.encode()
+    return cached("detection-venv", said, make) / "bin" / "python"
+
+
+@pytest.fixture(scope="session")
+def spark_jars() -> Path:
+    """The folder of the Kafka source's jars: CCTV_DETECTION_JARS, or one filled by the role's own module."""
+    if named := os.environ.get("CCTV_DETECTION_JARS"):
+        return Path(named)
+    lock = (SERVICE / "maven.lock.yml").read_bytes()
+
+    def make(folder: Path) -> None:
+        arguments = {"artifacts": yaml.safe_load(lock)["maven_artifacts"], "dest": str(folder / "libs")}
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "ansible", "adhoc", "localhost", "--inventory", "localhost,"),
+                *("--connection", "local", "--module-name", "cctv.pipeline.maven_libs"),
+                *("--args", json.dumps(arguments)),
+            ],
+            env=os.environ
+            | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
+            check=True,
+        )
+
+    return cached("detection-jars", lock, make) / "libs"
+
+
+@pytest.fixture(scope="session")
+def models(spark_python: Path) -> Path:
+    """The models' files: CCTV_DETECTION_MODELS, or what `cctv-build-detectors` makes."""
+    if named := os.environ.get("CCTV_DETECTION_MODELS"):
+        return Path(named)
+
+    def make(folder: Path) -> None:
+        subprocess.run(
+            [spark_python, "-m", "cctv_detection.build", folder],
+            env=os.environ | {"PYTHONPATH": SOURCES},
+            check=True,
+            timeout=600,
+        )
+
+    sources = sorted((SERVICE / "cctv_detection").rglob("*.py"))
+    return cached("detection-models", b"".join(path.read_bytes() for path in sources), make)
+
+
+@pytest.fixture(scope="session")
+def clip() -> list[bytes]:
+    """The first frames of the clip of people on bikes, as JPEGs."""
+    capture = cv2.VideoCapture(str(sample_clip()))
+    found = []
+    while len(found) < 60:
+        there, picture = capture.read()
+        assert there, "the clip is shorter than 60 frames"
+        found.append(cv2.imencode(".jpg", picture)[1].tobytes())
+    capture.release()
+    return found
+
+
+class Detection(Daemon):
+    """The service, as its Deployment would run it."""
+
+    def __init__(self, python: Path, folder: Path, environment: dict[str, str]) -> None:
+        super().__init__("cctv-detect", folder, environment)
+        self.command = [python, "-m", "cctv_detection"]
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a page; status 0 when nobody answers."""
+        try:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.environment['HTTP_PORT']}{path}", timeout=5
+            ) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def ready(self) -> bool:
+        """Whether the query runs."""
+        assert self.alive(), f"the service has ended:\n{self.log[-6000:]}"
+        return self.get("/readyz")[0] == 200
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that have those labels."""
+        families = text_string_to_metric_families(self.get("/metrics")[1])
+        samples = [sample for family in families for sample in family.samples]
+        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """Its log's lines of one kind."""
+        lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == event]
+
+
+class Chain:
+    """A service with topics of its own: frames in, and what comes of them."""
+
+    def __init__(self, kafka: Kafka, folder: Path, python: Path, jars: Path, models: Path) -> None:
+        self.kafka = kafka
+        name = uuid.uuid4().hex[:8]
+        self.videocam, self.detections, self.images = (
+            f"{topic}-{name}" for topic in ("videocam", "detections", "detection-images")
+        )
+        for topic in (self.videocam, self.detections, self.images):
+            kafka.create_topic(topic, partitions=2)
+        self.folder, self.python = folder, python
+        self.environment = {
+            "HTTP_PORT": str(free_port()),
+            "TMPDIR": str(folder / "tmp"),
+            "PYTHONPATH": SOURCES,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "KAFKA_MAX_FRAME_BYTES": str(kafka.max_frame_bytes),
+            "KAFKA_VIDEOCAM_TOPIC": self.videocam,
+            "KAFKA_DETECTIONS_TOPIC": self.detections,
+            "KAFKA_DETECTION_IMAGES_TOPIC": self.images,
+            "DETECTION_EVERY": str(EVERY),
+            "DETECTION_MODELS_DIR": str(models),
+            "DETECTION_JARS_DIR": str(jars),
+            "DETECTION_CHECKPOINT_DIR": str(folder / "checkpoint"),
+            "DETECTION_MAX_RECORDS": "40",
+            "SPARK_MASTER": "local[2]",
+        }
+        (folder / "tmp").mkdir()
+        self.service = Detection(python, folder / "detection", self.environment)
+        self._producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "message.max.bytes": 8 * 1024 * 1024})
+        self.epoch = int(time.time() * 1000)
+
+    def start(self) -> None:
+        """Start the service, and wait until its query runs."""
+        self.service.start()
+        wait_for("running query", self.service.ready, PATIENCE_S)
+
+    def raw(self, value: bytes | None, headers: Any, key: str = "poison") -> None:
+        """Send any record."""
+        self._producer.produce(self.videocam, value=value, key=key, headers=headers)
+
+    def send(self, camera: str, number: int, jpeg: bytes) -> Frame:
+        """Send a frame."""
+        height, width = cv2.imdecode(memoryview_array(jpeg), cv2.IMREAD_COLOR).shape[:2]
+        frame = Frame(camera, self.epoch, number, int(time.time() * 1000), width, height, jpeg)
+        self.raw(jpeg, frame.headers(), camera)
+        return frame
+
+    def flush(self) -> None:
+        """Return once the broker has all that was sent."""
+        assert self._producer.flush(30) == 0
+
+    def records(self, topic: str) -> list[Any]:
+        """All records that a topic has now."""
+        consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap_servers, "group.id": "look", "log_level": 0})
+        try:
+            found: list[Any] = []
+            for partition in range(2):
+                place = TopicPartition(topic, partition, 0)
+                __, end = consumer.get_watermark_offsets(place, timeout=10)
+                consumer.assign([place])
+                while end and (not found or (found[-1].partition(), found[-1].offset()) != (partition, end - 1)):
+                    message = consumer.poll(10)
+                    assert message is not None and message.error() is None
+                    found.append(message)
+            return found
+        finally:
+            consumer.close()
+
+    def documents(self) -> list[dict[str, Any]]:
+        """All detections so far."""
+        return [json.loads(record.value()) for record in self.records(self.detections)]
+
+    def pictures(self) -> list[Frame]:
+        """All pictures so far."""
+        return [
+            Frame.from_record(record.value(), record.headers(), max_bytes=self.kafka.max_frame_bytes)
+            for record in self.records(self.images)
+        ]
+
+    def close(self) -> None:
+        """Kill the service."""
+        self.service.kill()
+
+
+def memoryview_array(jpeg: bytes) -> Any:
+    import numpy as np
+
+    return np.frombuffer(jpeg, np.uint8)
+
+
+@pytest.fixture
+def chain(kafka: Kafka, tmp_path: Path, spark_python: Path, spark_jars: Path, models: Path) -> Iterator[Chain]:
+    """The service, not started yet, that looks at every fifth frame."""
+    one = Chain(kafka, tmp_path, spark_python, spark_jars, models)
+    try:
+        yield one
+    finally:
+        one.close()

@@ -16,10 +16,10 @@ from cctv_common.health import Health, routes
 from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from cctv_ui import index, pictures
 from cctv_ui.frames import Found
@@ -75,7 +75,7 @@ def application(
     password: str = "",
     registry: CollectorRegistry = REGISTRY,
     clock: Callable[[], float] = time.time,
-) -> Starlette:
+) -> ASGIApp:
     """The service's ASGI application."""
     templates = _templates()
 
@@ -190,7 +190,7 @@ def application(
         yield
         looking.cancel()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", home),
             Route("/results", results),
@@ -200,10 +200,11 @@ def application(
             *(Route(f"/static/{name}", _file(name, media_type)) for name, media_type in STATIC.items()),
             *routes(health, registry),
         ],
-        middleware=[Middleware(Guard, username=username, password=password)],
         exception_handlers={HTTPException: error, Exception: broken},
         lifespan=lifespan,
     )
+    # Outside of everything, so that it also holds for what Starlette answers by itself.
+    return Guard(app, username, password)
 
 
 NO_FRAME = "No frame has this id: it was never seen, is not indexed yet, or has expired."

@@ -233,7 +233,7 @@ class Timeline:
 
     span: Span
     frames: Row
-    rows: Sequence[Row]
+    rows: list[Row]
 
     def column(self, index: int) -> tuple[int, int]:
         """From when to when a column goes."""

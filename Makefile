@@ -20,7 +20,7 @@ endif
 
 VENV := .venv
 TEST_VENV := $(TEST_CACHE)/venv
-TEST_REQUIREMENTS := requirements-dev.txt services/requirements-data.txt
+TEST_REQUIREMENTS := requirements-dev.txt services/requirements-data.txt services/detection/requirements-build.txt requirements-dev-data.txt
 # Programs call each other by name, so a virtual environment's bin has to be on PATH.
 IN_VENV = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 IN_TEST_VENV = PATH="$(TEST_VENV)/bin:$$PATH"

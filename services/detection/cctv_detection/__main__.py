@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import threading
@@ -125,10 +126,9 @@ def _brief(error: object) -> str:
 
 
 def _close(session: SparkSession) -> None:
-    try:
+    # The JVM may have been told to stop, too, and have been quicker.
+    with contextlib.suppress(Py4JError, OSError):
         session.stop()
-    except (Py4JError, OSError):
-        pass  # The JVM was told to stop, too, and was quicker.
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812 - everybody's name for it
+from pyspark.sql import Column, SparkSession
+from pyspark.sql import functions as F
 
 from cctv_detection import worker
 from cctv_detection.kafka_options import sink_options, source_options

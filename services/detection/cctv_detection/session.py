@@ -28,6 +28,7 @@ def configuration(settings: Settings) -> dict[str, str]:
     )
     common = {
         "spark.app.name": "detection",
+        "spark.log.level": "ERROR",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.local.dir": folder,

@@ -102,7 +102,8 @@ class Settings(ServiceSettings, KafkaSettings):
     def _together(self) -> Self:
         if self.detection_face_detector == NONE and self.cameras.blurred():
             raise ValueError(
-                f"DETECTION_FACE_DETECTOR={NONE}: expected a detector of faces, as there are cameras whose faces are blurred"
+                f"DETECTION_FACE_DETECTOR={NONE}: expected {' or '.join(n for n in NAMES['faces'] if n != NONE)},"
+                " as there are cameras whose faces are blurred"
             )
         if not self.local:
             needed = ("detection_executor_image", "detection_executor_template", "detection_driver_host")

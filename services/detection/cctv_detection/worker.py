@@ -83,10 +83,12 @@ class Tally(Protocol):
 class Events:
     """How Spark puts together what its workers say: one after the other."""
 
-    def zero(self, value: list[Event]) -> list[Event]:  # noqa: D102 - Spark's words
+    def zero(self, value: list[Event]) -> list[Event]:
+        """Return what a task begins with."""
         return []
 
-    def addInPlace(self, value: list[Event], more: list[Event]) -> list[Event]:  # noqa: D102, N802
+    def addInPlace(self, value: list[Event], more: list[Event]) -> list[Event]:
+        """Return both, in ``value``."""
         value.extend(more)
         return value
 

@@ -235,11 +235,12 @@ class Parts:
             self.static.add(step)
         for program in module["programs"]:
             package = packages[program["name"]]
-            # A module of its own has a version of its own.
+            # A module of its own has a version of its own; a package beside go.mod has that of what it is made of.
             source, said = module["module"], version
-            if not (package + "/").startswith(source + "/"):
+            beside = package.startswith("./")
+            if not beside and not (package + "/").startswith(source + "/"):
                 source, said = package, module_version(folder, package)
-            inside = package[len(source) :].strip("/")
+            inside = "" if beside else package[len(source) :].strip("/")
             purl = bundle_sbom.go_purl(source, said)
             self.programs[program["name"]] = (step, program["name"], said, purl + ("#" + inside if inside else ""))
 

@@ -22,6 +22,7 @@ import pytest
 import yaml
 from cameras.process import sample_clip
 from cctv_common.frames import Frame
+from cctv_common.jpeg import dimensions
 from confluent_kafka import Consumer, Producer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -108,8 +109,8 @@ def models(spark_python: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def clip() -> list[bytes]:
-    """The first frames of the clip of people on bikes, as JPEGs."""
-    capture = cv2.VideoCapture(str(sample_clip()))
+    """The first frames of the clip of a man in a car, as JPEGs."""
+    capture = cv2.VideoCapture(str(sample_clip("carphone_pristine")))
     found = []
     while len(found) < 60:
         there, picture = capture.read()
@@ -129,9 +130,7 @@ class Detection(Daemon):
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of a page; status 0 when nobody answers."""
         try:
-            with urllib.request.urlopen(
-                f"http://127.0.0.1:{self.environment['HTTP_PORT']}{path}", timeout=5
-            ) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.environment['HTTP_PORT']}{path}", timeout=5) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -177,6 +176,7 @@ class Chain:
             "KAFKA_DETECTIONS_TOPIC": self.detections,
             "KAFKA_DETECTION_IMAGES_TOPIC": self.images,
             "DETECTION_EVERY": str(EVERY),
+            "DETECTION_CAMERAS": '{"never": {"every": 0}}',
             "DETECTION_MODELS_DIR": str(models),
             "DETECTION_JARS_DIR": str(jars),
             "DETECTION_CHECKPOINT_DIR": str(folder / "checkpoint"),
@@ -199,7 +199,7 @@ class Chain:
 
     def send(self, camera: str, number: int, jpeg: bytes) -> Frame:
         """Send a frame."""
-        height, width = cv2.imdecode(memoryview_array(jpeg), cv2.IMREAD_COLOR).shape[:2]
+        width, height = dimensions(jpeg)
         frame = Frame(camera, self.epoch, number, int(time.time() * 1000), width, height, jpeg)
         self.raw(jpeg, frame.headers(), camera)
         return frame
@@ -225,6 +225,10 @@ class Chain:
         finally:
             consumer.close()
 
+    def ids(self) -> list[str]:
+        """Ids of all detections so far."""
+        return [document["id"] for document in self.documents()]
+
     def documents(self) -> list[dict[str, Any]]:
         """All detections so far."""
         return [json.loads(record.value()) for record in self.records(self.detections)]
@@ -239,12 +243,6 @@ class Chain:
     def close(self) -> None:
         """Kill the service."""
         self.service.kill()
-
-
-def memoryview_array(jpeg: bytes) -> Any:
-    import numpy as np
-
-    return np.frombuffer(jpeg, np.uint8)
 
 
 @pytest.fixture

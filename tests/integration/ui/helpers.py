@@ -112,7 +112,7 @@ class Recorder:
         self.index = index
         self.store = store
         self._number = 0
-        store.mkdir(parents=True)
+        store.mkdir(parents=True, exist_ok=True)
         (store / MARKER).touch()
 
     def frame(self, camera: str, at: int, photo: str, *, picture: bool = True) -> dict[str, Any]:
@@ -127,6 +127,10 @@ class Recorder:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         return said
+
+    def picture(self, photo: str) -> bytes:
+        """What the archiver would write."""
+        return jpeg(photo)[0]
 
     def publish(self, *documents: dict[str, Any]) -> None:
         """Index documents; they are found once this returns."""
@@ -211,3 +215,15 @@ class Service:
         code = self.process.wait(timeout_s)
         self._reader.join(10)
         return code
+
+
+@dataclass(frozen=True)
+class Site:
+    """The UI, and what fills it."""
+
+    service: Service
+    recorder: Recorder
+
+    @property
+    def url(self) -> str:
+        return self.service.url

@@ -1,0 +1,1 @@
+"""Makes Elasticsearch's indices be as described, keeps them so, and removes what is too old."""

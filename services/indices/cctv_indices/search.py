@@ -1,0 +1,120 @@
+"""Elasticsearch, as its administrator sees it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from elasticsearch import Elasticsearch, ElasticsearchException, NotFoundError, TransportError
+
+from cctv_indices.wanted import ALIAS, DEAD_LETTERS, REPOSITORY, Json
+
+# One that hangs takes the connection and says nothing: several short tries find one that comes back.
+TIMEOUT_S = 5.0
+
+
+class Unable(Exception):
+    """Elasticsearch did not do, or not say, what it was asked."""
+
+
+class Search:
+    """Every call takes seconds at most, and raises Unable."""
+
+    def __init__(self, url: str) -> None:
+        self._client = Elasticsearch([url], timeout=TIMEOUT_S, max_retries=0)
+
+    def ping(self) -> None:
+        """Raise Unable unless it answers."""
+        with _plainly():
+            self._client.info()
+
+    def template(self, name: str) -> Json | None:
+        """An index template, if it is there."""
+        with _plainly():
+            try:
+                found: Any = self._client.indices.get_index_template(name=name)
+            except NotFoundError:
+                return None
+        return dict(found["index_templates"][0]["index_template"])
+
+    def put_template(self, name: str, body: Json) -> None:
+        """Make an index template, and let indices that are there take its new fields."""
+        with _plainly():
+            self._client.indices.put_index_template(name=name, body=body)
+            for pattern in body["index_patterns"]:
+                mappings = {"properties": body["template"]["mappings"]["properties"]}
+                self._client.indices.put_mapping(
+                    index=pattern, body=mappings, allow_no_indices=True, ignore_unavailable=True
+                )
+
+    def settings(self) -> dict[str, Json]:
+        """The flat settings of every index that is ours."""
+        with _plainly():
+            found: Any = self._client.indices.get_settings(
+                index=f"{ALIAS}-*,{DEAD_LETTERS}", flat_settings=True, ignore_unavailable=True, allow_no_indices=True
+            )
+        return {name: dict(said["settings"]) for name, said in found.items()}
+
+    def has_alias(self) -> bool:
+        """Whether the alias leads anywhere."""
+        with _plainly():
+            return bool(self._client.indices.exists_alias(name=ALIAS))
+
+    def create(self, name: str) -> None:
+        """Make an index; one that is there is left as it is."""
+        with _plainly():
+            self._client.indices.create(index=name, ignore=[400])
+
+    def delete(self, names: list[str]) -> None:
+        """Remove indices."""
+        with _plainly():
+            self._client.indices.delete(index=",".join(names), ignore_unavailable=True)
+
+    def dead_letters(self) -> tuple[int, datetime.datetime | None]:
+        """How many there are, and of when the newest is."""
+        with _plainly():
+            found: Any = self._client.search(
+                index=DEAD_LETTERS,
+                body={"size": 0, "track_total_hits": True, "aggs": {"newest": {"max": {"field": "@timestamp"}}}},
+                ignore_unavailable=True,
+            )
+        count = int(found["hits"]["total"]["value"])
+        newest = found.get("aggregations", {}).get("newest", {}).get("value")
+        return count, datetime.datetime.fromtimestamp(newest / 1000, datetime.UTC) if newest is not None else None
+
+    def repository(self) -> str | None:
+        """The folder of snapshots that it knows."""
+        with _plainly():
+            try:
+                found: Any = self._client.snapshot.get_repository(repository=REPOSITORY)
+            except NotFoundError:
+                return None
+        return str(found[REPOSITORY]["settings"].get("location"))
+
+    def put_repository(self, folder: str) -> None:
+        """Have snapshots in a folder."""
+        with _plainly():
+            body = {"type": "fs", "settings": {"location": folder}}
+            self._client.snapshot.create_repository(repository=REPOSITORY, body=body)
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    try:
+        yield
+    except TransportError as error:
+        # An answer has a status; without one, what it says is the last of several attempts' reasons.
+        raise Unable(_reason(error)) from None
+    except ElasticsearchException as error:
+        raise Unable(str(error)) from None
+
+
+def _reason(error: TransportError) -> str:
+    if not isinstance(error.status_code, int):
+        return f"{error.error}" if error.error else "does not answer"
+    info: Any = error.info
+    if isinstance(info, dict) and isinstance(info.get("error"), dict) and info["error"].get("reason"):
+        return f"{error.status_code}: {info['error']['reason']}"
+    return f"{error.status_code}: {error.error}"

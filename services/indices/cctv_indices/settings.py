@@ -1,0 +1,17 @@
+"""The indices service's environment."""
+
+from __future__ import annotations
+
+from cctv_common.settings import ServiceSettings
+from pydantic import Field
+
+
+class Settings(ServiceSettings):
+    """The keys of the ConfigMaps ``elasticsearch-indices`` and ``elasticsearch-client``."""
+
+    elasticsearch_url: str = Field(pattern=r"^https?://[^/]+$", description="http://host:port")
+    elasticsearch_retention_days: int = Field(30, ge=1, le=36500, description="for how many days detections are kept")
+    elasticsearch_snapshot_dir: str = Field(
+        "", pattern="^(/.*)?$", description="folder of snapshots, as Elasticsearch sees it; none without it"
+    )
+    indices_check_interval_ms: int = Field(10000, ge=100, description="how often the indices are looked at, in ms")

@@ -105,6 +105,9 @@ CHECKS = {
     "grayscale": (_is_bool, "true or false"),
     "privacy_masks": (_are_boxes, "a list of " + EXPECTED_BOX),
     "jpeg_quality": (lambda value: _is_integer(value, 1, 100), "1 to 100"),
+    # Read by detection, and not by the producer.
+    "detection_frame_rate": (_is_rate, "frames per second, 0.01 to 120, or 0 for none"),
+    "blur_faces": (_is_bool, "true or false"),
 }
 REQUIRED = ("id", "url")
 

@@ -90,14 +90,14 @@ def spark_jars() -> Path:
 
 
 @pytest.fixture(scope="session")
-def models(spark_python: Path) -> Path:
+def models() -> Path:
     """The models' files: CCTV_DETECTION_MODELS, or what `cctv-build-detectors` makes."""
     if named := os.environ.get("CCTV_DETECTION_MODELS"):
         return Path(named)
 
     def make(folder: Path) -> None:
         subprocess.run(
-            [spark_python, "-m", "cctv_detection.build", folder],
+            [sys.executable, "-m", "cctv_detection.build", folder],
             env=os.environ | {"PYTHONPATH": SOURCES},
             check=True,
             timeout=600,

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from cctv_indices.search import Search, Unable
 from cctv_indices.settings import Settings
-from cctv_indices.wanted import ALIAS, DEAD_LETTERS, blocked, differs, index_of, outlived, templates
+from cctv_indices.wanted import ALIAS, DEAD_LETTERS, REPOSITORY, blocked, differs, index_of, outlived, templates
 
 
 def _now() -> datetime.datetime:
@@ -48,7 +48,7 @@ class Keeper:
             "blocks": self._look_for_blocks,
             "dead letters": self._look_at_dead_letters,
         }
-        if settings.elasticsearch_snapshot_dir:
+        if settings.elasticsearch_snapshots:
             self._tasks["snapshots"] = self._keep_repository
         for condition in ("elasticsearch", *self._tasks):
             health.set_ready(condition, "not looked at yet")
@@ -118,11 +118,9 @@ class Keeper:
         return ""
 
     def _keep_repository(self) -> str:
-        folder = self._settings.elasticsearch_snapshot_dir
-        if self._search.repository() == folder:
-            return ""
-        self._search.put_repository(folder)
-        self._log.info("repository made", folder=folder)
+        if not self._search.has_repository():
+            self._search.put_repository()
+            self._log.info("repository made", repository=REPOSITORY)
         return ""
 
     def _say(self, condition: str, problem: str) -> None:

@@ -84,20 +84,47 @@ class Search:
         newest = found.get("aggregations", {}).get("newest", {}).get("value")
         return count, datetime.datetime.fromtimestamp(newest / 1000, datetime.UTC) if newest is not None else None
 
-    def repository(self) -> str | None:
-        """The folder of snapshots that it knows."""
+    def has_repository(self) -> bool:
+        """Whether it knows where snapshots are."""
         with _plainly():
             try:
-                found: Any = self._client.snapshot.get_repository(repository=REPOSITORY)
+                self._client.snapshot.get_repository(repository=REPOSITORY)
             except NotFoundError:
-                return None
-        return str(found[REPOSITORY]["settings"].get("location"))
+                return False
+        return True
 
-    def put_repository(self, folder: str) -> None:
-        """Have snapshots in a folder."""
+    def put_repository(self) -> None:
+        """Have snapshots in a folder of its own below its path.repo."""
         with _plainly():
-            body = {"type": "fs", "settings": {"location": folder}}
+            body = {"type": "fs", "settings": {"location": REPOSITORY}}
             self._client.snapshot.create_repository(repository=REPOSITORY, body=body)
+
+    def snapshots(self) -> dict[str, Json]:
+        """The snapshots that there are, by name, the oldest first."""
+        with _plainly():
+            found: Any = self._client.snapshot.get(repository=REPOSITORY, snapshot="_all")
+        return {said["snapshot"]: said for said in found["snapshots"]}
+
+    def take(self, name: str) -> None:
+        """Begin a snapshot of all that is ours."""
+        body = {"indices": f"{ALIAS}-*,{DEAD_LETTERS}", "ignore_unavailable": True, "include_global_state": False}
+        with _plainly():
+            self._client.snapshot.create(repository=REPOSITORY, snapshot=name, body=body)
+
+    def bring_back(self, name: str, indices: list[str]) -> None:
+        """Begin to restore indices of a snapshot."""
+        body = {"indices": ",".join(indices), "include_global_state": False}
+        with _plainly():
+            self._client.snapshot.restore(repository=REPOSITORY, snapshot=name, body=body)
+
+    def counts(self) -> dict[str, int]:
+        """How many documents each index has, of those that are complete."""
+        with _plainly():
+            self._client.indices.refresh(index=f"{ALIAS}-*,{DEAD_LETTERS}", ignore_unavailable=True)
+            found: Any = self._client.cat.indices(
+                index=f"{ALIAS}-*,{DEAD_LETTERS}", format="json", h="index,health,docs.count", expand_wildcards="open"
+            )
+        return {said["index"]: int(said["docs.count"]) for said in found if said["health"] != "red"}
 
 
 @contextmanager

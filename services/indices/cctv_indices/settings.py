@@ -11,7 +11,5 @@ class Settings(ServiceSettings):
 
     elasticsearch_url: str = Field(pattern=r"^https?://[^/]+$", description="http://host:port")
     elasticsearch_retention_days: int = Field(30, ge=1, le=36500, description="for how many days detections are kept")
-    elasticsearch_snapshot_dir: str = Field(
-        "", pattern="^(/.*)?$", description="folder of snapshots, as Elasticsearch sees it; none without it"
-    )
+    elasticsearch_snapshots: bool = Field(False, description="whether it has a folder for snapshots, its path.repo")
     indices_check_interval_ms: int = Field(10000, ge=100, description="how often the indices are looked at, in ms")

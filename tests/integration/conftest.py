@@ -1,4 +1,4 @@
-"""A real ZooKeeper and Kafka for the integration tests, run by the product's own launchers."""
+"""A real ZooKeeper, Kafka and Elasticsearch for the integration tests, run by the product's own launchers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import fcntl
 import hashlib
 import json
 import os
+import pwd
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +19,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -30,15 +33,15 @@ MAX_FRAME_BYTES = 4 * 1024 * 1024
 LARGEST_RECORD = MAX_FRAME_BYTES + 64 * 1024
 
 
-def jars() -> Path:
-    """The folder of Kafka's jars: CCTV_KAFKA_LIBS, or a cache that the role's own module fills by the lock."""
-    if named := os.environ.get("CCTV_KAFKA_LIBS"):
+def jars(service: str = "kafka") -> Path:
+    """The folder of a service's jars: CCTV_KAFKA_LIBS and the like, or a cache that the role's own module fills by the lock."""
+    if named := os.environ.get(f"CCTV_{service.upper()}_LIBS"):
         return Path(named)
-    lock = (SERVICE / "maven.lock.yml").read_text()
+    lock = (ROOT / "services" / service / "maven.lock.yml").read_text()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cctv-pipeline-tests"
-    libs = cache / "kafka" / hashlib.sha256(lock.encode()).hexdigest()[:12] / "libs"
+    libs = cache / service / hashlib.sha256(lock.encode()).hexdigest()[:12] / "libs"
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "kafka.lock").open("w") as lock_file:
+    with (cache / f"{service}.lock").open("w") as lock_file:
         # The first of several test processes fetches for all.
         fcntl.flock(lock_file, fcntl.LOCK_EX)
         if not libs.is_dir():
@@ -213,6 +216,71 @@ def kafka_daemon(
     )
 
 
+class Elasticsearch(Daemon):
+    """An Elasticsearch node, from copies of what it is made of where tests are root: it refuses to be."""
+
+    def __init__(self, folder: Path) -> None:
+        home, self.port = folder / "home", free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        super().__init__(
+            "elasticsearch-server",
+            folder,
+            {
+                "ES_WORK_DIR": str(folder / "work"),
+                "ES_PATH_DATA": str(folder / "data"),
+                "ES_PATH_REPO": str(folder / "snapshots"),
+                "ES_HTTP_PORT": str(self.port),
+                "ES_TRANSPORT_HOST": "127.0.0.1",
+                "ES_DISCOVERY_TYPE": "single-node",
+                "ES_NODE_STORE_ALLOW__MMAP": "false",
+                "ES_CLUSTER_ROUTING_ALLOCATION_DISK_THRESHOLD__ENABLED": "false",
+                "ES_HEAP_OPTS": "-Xms256m -Xmx256m",
+                "POD_IP": "127.0.0.1",
+                "POD_NAME": "elasticsearch-0",
+            },
+        )
+        shutil.copytree(ROOT / "services/elasticsearch/bin", home / "bin")
+        shutil.copytree(ROOT / "services/elasticsearch/etc", home / "etc")
+        shutil.copytree(jars("elasticsearch"), home / "libs")
+        self.command = [home / "bin/elasticsearch-server"]
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            for path in (folder, *folder.rglob("*")):
+                os.chown(path, nobody.pw_uid, nobody.pw_gid)
+            user = ("--reuid", str(nobody.pw_uid), "--regid", str(nobody.pw_gid), "--clear-groups")
+            self.command = ["setpriv", *user, "--pdeathsig", "KILL", *self.command]
+
+    def start(self) -> None:
+        """Start it if it does not run, and wait until it has what it had before."""
+        if not self.alive():
+            super().start()
+        wait_for("answer of Elasticsearch", self.ready, 180)
+
+    def ready(self) -> bool:
+        """Whether it answers, with all that is in it."""
+        assert self.alive(), f"Elasticsearch has ended:\n{self.log[-4000:]}"
+        try:
+            return bool(self.ask("/_cluster/health?wait_for_no_initializing_shards=true&timeout=1s")["status"] != "red")
+        except OSError:
+            return False
+
+    def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
+        """Its answer; an HTTPError, which is an OSError, when it refuses."""
+        request = urllib.request.Request(
+            self.url + path,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+            method=method or ("GET" if body is None else "POST"),
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def put_template(self) -> None:
+        """Have the product's mapping."""
+        template = ROOT / "services/indices/cctv_indices/template.json"
+        self.ask("/_index_template/detections", json.loads(template.read_text()), "PUT")
+
+
 class Kafka:
     """One broker and its ZooKeeper; what is killed or stopped in a test is brought back by its end."""
 
@@ -312,3 +380,27 @@ def kafka(kafka_session: Kafka) -> Iterator[Kafka]:
             if daemon.alive():
                 daemon.cont()
         kafka_session.start()
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_session() -> Iterator[Elasticsearch]:
+    """The session's one Elasticsearch; tests take ``elasticsearch``."""
+    with tempfile.TemporaryDirectory(prefix="cctv-elasticsearch-", ignore_cleanup_errors=True) as folder:
+        os.chmod(folder, 0o755)
+        node = Elasticsearch(Path(folder) / "node")
+        try:
+            node.start()
+            yield node
+        finally:
+            node.kill()
+
+
+@pytest.fixture
+def elasticsearch(elasticsearch_session: Elasticsearch) -> Iterator[Elasticsearch]:
+    """An Elasticsearch; what the test did to its process is undone."""
+    try:
+        yield elasticsearch_session
+    finally:
+        if elasticsearch_session.alive():
+            elasticsearch_session.cont()
+        elasticsearch_session.start()

@@ -141,7 +141,7 @@ def application(
                 *(found.neighbour(shown.camera, shown.key, order) for order in ("desc", "asc"))
             )
         except index.Away as away:
-            text = f"Elasticsearch is away: {away}. This page tries again by itself."
+            text = f"Elasticsearch {away}. This page tries again by itself."
             return render("problem.html", 503, title="The search is away", text=text, search=search)
         return render("frame.html", 200, frame=shown, older=older, newer=newer, search=search)
 
@@ -149,7 +149,7 @@ def application(
         try:
             said = await found.frame(known(request))
         except index.Away as away:
-            return JSONResponse({"error": f"Elasticsearch is away: {away}"}, 503, NEVER | {"Retry-After": "5"})
+            return JSONResponse({"error": f"Elasticsearch {away}"}, 503, NEVER | {"Retry-After": "5"})
         return (
             JSONResponse({"error": "no such frame"}, 404, NEVER) if said is None else JSONResponse(said, headers=FRESH)
         )

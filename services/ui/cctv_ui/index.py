@@ -39,7 +39,7 @@ BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2,
 
 
 class Away(Exception):
-    """Elasticsearch cannot say; the message says why, and how long it took is no concern of the reader."""
+    """Elasticsearch does not say; the message is the rest of a sentence that begins with its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +137,12 @@ class Index:
             )
             return answer
         except ConnectionTimeout:
-            raise Away("it does not answer in time") from None
+            raise Away("does not answer in time") from None
         except NoConnection:
-            raise Away("it cannot be reached") from None
+            raise Away("cannot be reached") from None
         except NotFoundError:
-            raise Away(f"it has no index {self._alias} yet") from None
+            raise Away(f"has no index {self._alias} yet") from None
         except TransportError as error:
-            raise Away(f"it says {error.status_code} {error.error}"[:200]) from None
+            raise Away(f"says {error.status_code} {error.error}"[:200]) from None
         except ElasticsearchException as error:
-            raise Away(str(error)[:200]) from None
+            raise Away(f"is none that the client takes: {error}"[:200]) from None

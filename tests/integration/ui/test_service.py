@@ -132,7 +132,7 @@ def test_elasticsearch_that_hangs_is_away_in_time(make_site: MakeSite, elasticse
     site.recorder.publish(said)
     elasticsearch.stop()
     answer = site.service.ask("/?camera=gate")
-    assert answer.status == 503 and b"it does not answer in time" in answer.body
+    assert answer.status == 503 and b"Elasticsearch does not answer in time" in answer.body
     assert site.service.ask(f"/frames/{said['id']}.json").status == 503
     assert site.service.ask(f"/images/{said['image']}").status == 200
     assert site.service.ask("/readyz").status == site.service.ask("/healthz").status == 200

@@ -227,6 +227,7 @@ def models(parts, entry):
             [sys.executable, "-m", entry["module"], os.path.join(task.folder, "models")],
             change={"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"},
         )
+        os.unlink(os.path.join(task.folder, "models", ".lock"))
 
     step = parts.step(
         "models-" + entry["name"],

@@ -7,9 +7,13 @@ if [ -x /usr/local/bin/kubeadm ]; then
     /usr/local/bin/kubeadm reset --force --cri-socket unix:///run/containerd/containerd.sock "$@"
 fi
 
-for unit in kubelet containerd cctv-registry cctv-service-route; do
+for unit in kubelet containerd cctv-registry cctv-image-store cctv-service-route; do
     systemctl disable --now "$unit.service" 2>/dev/null || :
     rm -f "/etc/systemd/system/$unit.service"
+done
+# What packages of the image store were kept from starting.
+for unit in nfs-ganesha.service nfs-ganesha-lock.service rpcbind.service rpcbind.socket; do
+    [ "$(readlink "/etc/systemd/system/$unit")" != /dev/null ] || rm "/etc/systemd/system/$unit"
 done
 systemctl daemon-reload
 # Shims outlive containerd.

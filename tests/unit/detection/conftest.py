@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import importlib.util
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import pytest
 from cctv_common.picture import Picture
-from cctv_detection import build, detectors, tfjs
-from cctv_detection.detectors import Detector, models
+from cctv_detection import detectors
+from cctv_detection.detectors import Detector
+from detectors import built
 
 
 @pytest.fixture(scope="session")
 def folder() -> Path:
-    """What `cctv-build-detectors` writes; kept, as it fetches 145 MB."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cctv-pipeline-tests" / "detectors"
-    made_by = [build, tfjs, models]
-    inputs = b"".join(Path(str(module.__file__)).read_bytes() for module in made_by) + repr(build.sources()).encode()
-    folder = cache / hashlib.sha256(inputs).hexdigest()[:12]
-    build.ensure(folder)
-    return folder
+    """What `cctv-build-detectors` writes."""
+    return built()
 
 
 @pytest.fixture(scope="session")

@@ -102,8 +102,8 @@ def test_boxes_of_unsure_detections_stay_inside(folder: Path, photo: Photo) -> N
         found = detector.detect(picture) if detector else []
         assert len(found) > 1
         for box in (d.box for d in found):
-            assert 0 <= box.x and box.width >= 1 and box.x + box.width <= width
-            assert 0 <= box.y and box.height >= 1 and box.y + box.height <= height
+            assert box.x >= 0 and box.width >= 1 and box.x + box.width <= width
+            assert box.y >= 0 and box.height >= 1 and box.y + box.height <= height
 
 
 class TestLoading:

@@ -47,6 +47,7 @@ FEATURES = {
     "nf_conntrack": ("NF_CONNTRACK", "nf_conntrack_in"),
     "nf_tables": ("NF_TABLES", "nft_do_chain"),
     "ip_tables": ("IP_NF_IPTABLES", "ipt_do_table"),
+    "nfsv4": ("NFS_V4", "nfs4_init_client"),
 }
 
 LISTENING = "0A"

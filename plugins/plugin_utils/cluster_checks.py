@@ -28,6 +28,8 @@ LARGEST_POD_PREFIX = NODE_PREFIX - 16
 LARGEST_SERVICE_PREFIX = 12
 # One of these is enough: kube-proxy and flannel take what iptables takes.
 FILTERS = ("nf_tables", "ip_tables")
+# What only those need that mount the image store over NFS.
+NFS = "nfsv4"
 # The lines of a damaged bundle that are shown; it has thousands of files.
 SHOWN = 8
 
@@ -423,7 +425,7 @@ def check_cgroup(cluster: Cluster) -> Iterator[Problem]:
 def check_kernel(cluster: Cluster) -> Iterator[Problem]:
     for host in cluster.nodes:
         kernel = host["node"]["kernel"]
-        missing = [name for name, there in kernel["features"].items() if not there and name not in FILTERS]
+        missing = [name for name, there in kernel["features"].items() if not there and name not in (*FILTERS, NFS)]
         if not any(kernel["features"][name] for name in FILTERS):
             missing.append(" or ".join(FILTERS))
         if missing:
@@ -431,6 +433,20 @@ def check_kernel(cluster: Cluster) -> Iterator[Problem]:
                 host["host"],
                 f"its kernel {kernel['release']} has no {', '.join(missing)}, which containers and the pod network need: install a "
                 "kernel with these (Debian's linux-image-amd64), and boot it",
+            )
+
+
+@check
+def check_image_store(cluster: Cluster) -> Iterator[Problem]:
+    if not cluster.settings["mounts_nfs"]:
+        return
+    for host in cluster.nodes:
+        kernel = host["node"]["kernel"]
+        if not kernel["features"][NFS]:
+            yield Problem(
+                host["host"],
+                f"its kernel {kernel['release']} has no {NFS}, so it cannot mount the image store (image_store_backend=nfs): install a kernel "
+                "with it (Debian's linux-image-amd64) and boot that, or set image_store_backend=local or image_store_storage_class",
             )
 
 

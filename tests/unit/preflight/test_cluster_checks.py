@@ -105,6 +105,7 @@ class Site:
             "binaries": BINARIES,
             "images": IMAGES,
             "service_images": ["cctv/video:1"],
+            "mounts_nfs": True,
             **role_readmes.load(ROLE / "defaults/main.yml"),
         }
 
@@ -320,6 +321,11 @@ BROKEN = [
         lambda s: s.w1["node"]["kernel"]["features"].update(nf_tables=False, ip_tables=False),
     ),
     broken(
+        "image_store",
+        r"w1: its kernel 6\.1\.0-40-amd64 has no nfsv4, .* \(image_store_backend=nfs\): .* or set image_store_backend=local",
+        lambda s: s.w1["node"]["kernel"]["features"].update(nfsv4=False),
+    ),
+    broken(
         "route",
         r"w1: has neither a default route nor one for services .*node_service_route_device",
         lambda s: s.w1["node"].update(default_route=False, routes_to={"10.96.0.0/12": False}),
@@ -465,6 +471,13 @@ def test_each_check(site: Site, check: str, expected: str, change: Break) -> Non
     assert re.match(expected, problem["message"]), problem["message"]
     assert not problem["warning"]
     site.settings["preflight_ignored_checks"] = [check]
+    assert site.found() == []
+
+
+def test_nodes_that_mount_no_nfs_need_none(site: Site) -> None:
+    site.settings["mounts_nfs"] = False
+    for each in site.hosts:
+        each["node"]["kernel"]["features"].update(nfsv4=False)
     assert site.found() == []
 
 

@@ -34,7 +34,7 @@ LARGEST_RECORD = MAX_FRAME_BYTES + 64 * 1024
 
 
 def jars(service: str = "kafka") -> Path:
-    """The folder of a service's jars: CCTV_KAFKA_LIBS and the like, or a cache that the role's own module fills by the lock."""
+    """The folder of a service's jars: CCTV_KAFKA_LIBS or the like, or a cache that the role's own module fills."""
     if named := os.environ.get(f"CCTV_{service.upper()}_LIBS"):
         return Path(named)
     lock = (ROOT / "services" / service / "maven.lock.yml").read_text()

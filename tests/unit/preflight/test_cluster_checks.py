@@ -322,7 +322,7 @@ BROKEN = [
     ),
     broken(
         "image_store",
-        r"w1: its kernel 6\.1\.0-40-amd64 has no nfsv4, .* \(image_store_backend=nfs\): .* or set image_store_backend=local",
+        r"w1: its kernel 6\.1\.0-40-amd64 has no nfsv4, .*image_store_backend=nfs.* or set image_store_backend=local",
         lambda s: s.w1["node"]["kernel"]["features"].update(nfsv4=False),
     ),
     broken(

@@ -14,6 +14,7 @@ from cctv_common.log import Log, configure
 from cctv_common.settings import load
 from prometheus_client import Counter
 from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from cctv_detection import query
@@ -46,11 +47,12 @@ def main() -> None:
         except CannotLoad as cannot:
             log.error("no detector", problem=str(cannot))
             sys.exit(1)
-        session = open_session(settings)
-        log.info("started", master=settings.spark_master, cores=settings.cores)
+        session = None
         try:
+            session = open_session(settings)
+            log.info("started", master=settings.spark_master, cores=settings.cores)
             Driver(session, settings, health, stop, log).run()
-        except (Py4JError, OSError) as error:
+        except (Py4JError, PySparkException, OSError) as error:
             if not stop.is_set():
                 log.error("Spark has gone", problem=_brief(error))
                 sys.exit(1)
@@ -125,7 +127,9 @@ def _brief(error: object) -> str:
     return said[0][:300] if len(said) == 1 else f"{said[0][:300]} ... {said[-1][:300]}"
 
 
-def _close(session: SparkSession) -> None:
+def _close(session: SparkSession | None) -> None:
+    if session is None:
+        return
     # The JVM may have been told to stop, too, and have been quicker.
     with contextlib.suppress(Py4JError, OSError):
         session.stop()

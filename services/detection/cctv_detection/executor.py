@@ -1,4 +1,4 @@
-"""Runs one of Spark's executors in a pod, as Spark's own image would: PySpark from a package index has no such program."""
+"""Runs one of Spark's executors in a pod, as Spark's own image would: PySpark alone has no such program."""
 
 from __future__ import annotations
 

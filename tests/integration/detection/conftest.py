@@ -19,14 +19,14 @@ from typing import Any
 
 import cv2
 import pytest
-import yaml
 from cameras.process import sample_clip
 from cctv_common.frames import Frame
 from cctv_common.jpeg import dimensions
 from confluent_kafka import Consumer, Producer, TopicPartition
+from detectors import built
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.conftest import Daemon, Kafka, free_port, wait_for
+from tests.integration.conftest import MAX_FRAME_BYTES, Daemon, Kafka, free_port, jars, wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 SERVICE = ROOT / "services" / "detection"
@@ -64,47 +64,6 @@ def spark_python() -> Path:
 
     said = b"".join(lock.read_bytes() for lock in locks) + sys.version.encode()
     return cached("detection-venv", said, make) / "bin" / "python"
-
-
-@pytest.fixture(scope="session")
-def spark_jars() -> Path:
-    """The folder of the Kafka source's jars: CCTV_DETECTION_JARS, or one filled by the role's own module."""
-    if named := os.environ.get("CCTV_DETECTION_JARS"):
-        return Path(named)
-    lock = (SERVICE / "maven.lock.yml").read_bytes()
-
-    def make(folder: Path) -> None:
-        arguments = {"artifacts": yaml.safe_load(lock)["maven_artifacts"], "dest": str(folder / "libs")}
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "ansible", "adhoc", "localhost", "--inventory", "localhost,"),
-                *("--connection", "local", "--module-name", "cctv.pipeline.maven_libs"),
-                *("--args", json.dumps(arguments)),
-            ],
-            env=os.environ
-            | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
-            check=True,
-        )
-
-    return cached("detection-jars", lock, make) / "libs"
-
-
-@pytest.fixture(scope="session")
-def models() -> Path:
-    """The models' files: CCTV_DETECTION_MODELS, or what `cctv-build-detectors` makes."""
-    if named := os.environ.get("CCTV_DETECTION_MODELS"):
-        return Path(named)
-
-    def make(folder: Path) -> None:
-        subprocess.run(
-            [sys.executable, "-m", "cctv_detection.build", folder],
-            env=os.environ | {"PYTHONPATH": SOURCES},
-            check=True,
-            timeout=600,
-        )
-
-    sources = sorted((SERVICE / "cctv_detection").rglob("*.py"))
-    return cached("detection-models", b"".join(path.read_bytes() for path in sources), make)
 
 
 @pytest.fixture(scope="session")
@@ -157,35 +116,28 @@ class Detection(Daemon):
 class Chain:
     """A service with topics of its own: frames in, and what comes of them."""
 
-    def __init__(self, kafka: Kafka, folder: Path, python: Path, jars: Path, models: Path) -> None:
-        self.kafka = kafka
-        name = uuid.uuid4().hex[:8]
+    def __init__(self, python: Path, folder: Path, client: dict[str, Any], environment: dict[str, str]) -> None:
+        """``client``: librdkafka's settings; ``environment``: how the service reaches it, and topics."""
+        self.client = {"log_level": 0} | client
         self.videocam, self.detections, self.images = (
-            f"{topic}-{name}" for topic in ("videocam", "detections", "detection-images")
+            environment[f"KAFKA_{name}_TOPIC"] for name in ("VIDEOCAM", "DETECTIONS", "DETECTION_IMAGES")
         )
-        for topic in (self.videocam, self.detections, self.images):
-            kafka.create_topic(topic, partitions=2)
-        self.folder, self.python = folder, python
         self.environment = {
             "HTTP_PORT": str(free_port()),
             "TMPDIR": str(folder / "tmp"),
             "PYTHONPATH": SOURCES,
-            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-            "KAFKA_MAX_FRAME_BYTES": str(kafka.max_frame_bytes),
-            "KAFKA_VIDEOCAM_TOPIC": self.videocam,
-            "KAFKA_DETECTIONS_TOPIC": self.detections,
-            "KAFKA_DETECTION_IMAGES_TOPIC": self.images,
+            "KAFKA_MAX_FRAME_BYTES": str(MAX_FRAME_BYTES),
             "DETECTION_EVERY": str(EVERY),
             "DETECTION_CAMERAS": '{"never": {"every": 0}}',
-            "DETECTION_MODELS_DIR": str(models),
-            "DETECTION_JARS_DIR": str(jars),
+            "DETECTION_MODELS_DIR": str(built()),
+            "DETECTION_JARS_DIR": str(jars("detection")),
             "DETECTION_CHECKPOINT_DIR": str(folder / "checkpoint"),
             "DETECTION_MAX_RECORDS": "40",
             "SPARK_MASTER": "local[2]",
-        }
+        } | environment
         (folder / "tmp").mkdir()
         self.service = Detection(python, folder / "detection", self.environment)
-        self._producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "message.max.bytes": 8 * 1024 * 1024})
+        self._producer = Producer(self.client | {"message.max.bytes": 2 * MAX_FRAME_BYTES})
         self.epoch = int(time.time() * 1000)
 
     def start(self) -> None:
@@ -210,7 +162,7 @@ class Chain:
 
     def records(self, topic: str) -> list[Any]:
         """All records that a topic has now."""
-        consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap_servers, "group.id": "look", "log_level": 0})
+        consumer = Consumer(self.client | {"group.id": "look"})
         try:
             found: list[Any] = []
             for partition in range(2):
@@ -236,7 +188,7 @@ class Chain:
     def pictures(self) -> list[Frame]:
         """All pictures so far."""
         return [
-            Frame.from_record(record.value(), record.headers(), max_bytes=self.kafka.max_frame_bytes)
+            Frame.from_record(record.value(), record.headers(), max_bytes=MAX_FRAME_BYTES)
             for record in self.records(self.images)
         ]
 
@@ -246,9 +198,21 @@ class Chain:
 
 
 @pytest.fixture
-def chain(kafka: Kafka, tmp_path: Path, spark_python: Path, spark_jars: Path, models: Path) -> Iterator[Chain]:
+def chain(kafka: Kafka, tmp_path: Path, spark_python: Path) -> Iterator[Chain]:
     """The service, not started yet, that looks at every fifth frame."""
-    one = Chain(kafka, tmp_path, spark_python, spark_jars, models)
+    name = uuid.uuid4().hex[:8]
+    topics = {
+        f"KAFKA_{topic.upper().replace('-', '_')}_TOPIC": f"{topic}-{name}"
+        for topic in ("videocam", "detections", "detection-images")
+    }
+    for topic in topics.values():
+        kafka.create_topic(topic, partitions=2)
+    one = Chain(
+        spark_python,
+        tmp_path,
+        {"bootstrap.servers": kafka.bootstrap_servers},
+        {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers, **topics},
+    )
     try:
         yield one
     finally:

@@ -9,7 +9,7 @@ import numpy as np
 from cctv_common.frames import Frame
 from confluent_kafka import TopicPartition
 
-from tests.integration.conftest import wait_for
+from tests.integration.conftest import MAX_FRAME_BYTES, Kafka, wait_for
 from tests.integration.detection.conftest import EVERY, PATIENCE_S, Chain
 
 
@@ -42,7 +42,7 @@ def test_each_selected_frame_once_among_records_that_are_none(chain: Chain, clip
     chain.raw(b"no picture", list(good.items()))
     chain.raw(clip[0][:-100], list(good.items()))
     chain.raw(blank(8000, 6000), list(good.items()))
-    chain.raw(clip[0] + bytes(chain.kafka.max_frame_bytes), list(good.items()))
+    chain.raw(clip[0] + bytes(MAX_FRAME_BYTES), list(good.items()))
     # None of these is selected, so nobody looks at what it is.
     chain.raw(b"no picture", list((good | {"frame": b"1"}).items()))
     chain.raw(clip[0], list((good | {"camera": b"never"}).items()))
@@ -95,7 +95,7 @@ def test_goes_on_after_a_kill(chain: Chain, clip: list[bytes]) -> None:
     assert all(said.count(document) == sum(document["id"] == d["id"] for d in said) for document in said)
 
 
-def test_counts_what_retention_took(chain: Chain, clip: list[bytes]) -> None:
+def test_counts_what_retention_took(kafka: Kafka, chain: Chain, clip: list[bytes]) -> None:
     chain.start()
     first = [chain.send("gate", number, jpeg) for number, jpeg in enumerate(clip[:6])]
     chain.flush()
@@ -106,7 +106,7 @@ def test_counts_what_retention_took(chain: Chain, clip: list[bytes]) -> None:
     chain.flush()
     (partition,) = {record.partition() for record in chain.records(chain.videocam)}
     place = TopicPartition(chain.videocam, partition, 18)
-    for future in chain.kafka.admin.delete_records([place]).values():
+    for future in kafka.admin.delete_records([place]).values():
         future.result(30)
 
     chain.start()
@@ -123,17 +123,17 @@ def test_counts_what_retention_took(chain: Chain, clip: list[bytes]) -> None:
     assert chain.service.metric("cctv_detection_lost_records_total") == 12
 
 
-def test_outlives_a_broker_that_is_away(chain: Chain, clip: list[bytes]) -> None:
+def test_outlives_a_broker_that_is_away(kafka: Kafka, chain: Chain, clip: list[bytes]) -> None:
     chain.start()
     first = chain.send("gate", 0, clip[0])
     chain.flush()
     wait_for("detection", lambda: first.id in chain.ids(), PATIENCE_S)
-    chain.kafka.kill()
+    kafka.kill()
     # Longer than Spark is patient with a broker.
     wait_for("failure of the query", lambda: chain.service.said("query failed"), PATIENCE_S)
     assert chain.service.get("/readyz")[0] == 503
     assert chain.service.get("/healthz")[0] == 200
-    chain.kafka.start()
+    kafka.start()
     second = chain.send("gate", 5, clip[5])
     chain.flush()
     wait_for("detection after the outage", lambda: second.id in chain.ids(), PATIENCE_S)

@@ -69,13 +69,8 @@ import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import open_url
-from ansible_collections.cctv.pipeline.plugins.module_utils.kubernetes_api import (
-    ARGUMENTS,
-    Api,
-    Problem,
-    need_library,
-)
+from ansible_collections.cctv.pipeline.plugins.module_utils.kubernetes_api import ARGUMENTS
+from ansible_collections.cctv.pipeline.plugins.module_utils.reach import UNANSWERED, reach
 from ansible_collections.cctv.pipeline.plugins.module_utils.table import lines
 
 COLUMNS = (
@@ -90,46 +85,6 @@ SAMPLE = re.compile(r"^(\w+)\{([^}]*)\} ([0-9.eE+-]+)$", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 OBSERVED_S = 2
 CAMERA = "cctv.pipeline/camera"
-
-
-class Direct:
-    """Asks the video service and the pods at their own addresses; raises OSError or ValueError with the reason."""
-
-    def __init__(self, url):
-        self.video = url.rstrip("/")
-
-    def cameras(self):
-        """Return what C(/cameras) of the video service says."""
-        return self._get(self.video + "/cameras")
-
-    def metrics(self, pod):
-        """Return what C(/metrics) of a pod says."""
-        return self._get("http://%s:%d/metrics" % (pod["address"], http_port(pod)))
-
-    def _get(self, url):
-        return open_url(url, timeout=3, use_proxy=False).read().decode()
-
-
-class Proxied:
-    """The same, through the API server: pods may be out of reach from here; raises Problem."""
-
-    def __init__(self, api, namespace):
-        self._api = api
-        self._namespace = "/api/v1/namespaces/%s" % namespace
-        self.video = "service video in namespace %s" % namespace
-
-    def cameras(self):
-        """Return what C(/cameras) of the video service says."""
-        return self._api.text(self._namespace + "/services/video:http/proxy/cameras")
-
-    def metrics(self, pod):
-        """Return what C(/metrics) of a pod says."""
-        return self._api.text("%s/pods/%s:%d/proxy/metrics" % (self._namespace, pod["name"], http_port(pod)))
-
-
-def http_port(pod):
-    """Return the port at which a pod serves its metrics."""
-    return pod["ports"].get("http") or next(iter(pod["ports"].values()))
 
 
 def flowing(camera):
@@ -174,7 +129,7 @@ class Stage:
             try:
                 for key, value in counters(self._asked.metrics(pod)).items():
                     total[key] = total.get(key, 0) + value
-            except (OSError, ValueError, Problem) as error:
+            except UNANSWERED as error:
                 self.problem = "%s does not answer (%s)" % (pod["name"], error)
         return total
 
@@ -263,22 +218,14 @@ def main():
     wanted = sorted({pod["labels"][CAMERA] for pod in pods if CAMERA in pod["labels"]})
     if not wanted:
         module.fail_json(msg="no producer runs, so there is nothing to wait for")
-    if module.params["namespace"]:
-        need_library(module)
-        try:
-            api = Api(module.params["kubeconfig"], module.params["context"])
-        except Problem as error:
-            module.fail_json(msg=str(error))
-        asked = Proxied(api, module.params["namespace"])
-    else:
-        asked = Direct(module.params["url"])
+    asked = reach(module)
     end = time.monotonic() + module.params["wait_timeout"]
     said, problem = {}, ""
     while True:
         try:
             said = {camera["id"]: camera for camera in json.loads(asked.cameras())["cameras"]}
             problem = ""
-        except (OSError, ValueError, KeyError, TypeError, Problem) as error:
+        except (*UNANSWERED, KeyError, TypeError) as error:
             problem = "%s: %s" % (asked.video, error)
         missing = [camera for camera in wanted if camera not in said or not flowing(said[camera])]
         if not missing and not problem:

@@ -6,10 +6,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from ansible_collections.cctv.pipeline.plugins.module_utils.reach import Direct
 from ansible_collections.cctv.pipeline.plugins.modules import pipeline_flow
 
 STAGES = ("producer", "consumer", "video")
-ASKED = pipeline_flow.Direct("")
+ASKED = Direct("")
 COUNTERS = [(stage, way) for stage in STAGES for way in ("in", "out")]
 
 

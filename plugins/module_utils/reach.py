@@ -1,0 +1,70 @@
+# Copyright: the cctv.pipeline contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the pipeline's pods say, wherever they run."""
+
+from __future__ import annotations
+
+from ansible.module_utils.urls import open_url
+from ansible_collections.cctv.pipeline.plugins.module_utils.kubernetes_api import Api, Problem, need_library
+
+UNANSWERED = (OSError, ValueError, Problem)
+"""What asking raises, with the reason."""
+
+
+def reach(module):
+    """Return who asks for a module that has ``namespace``, ``kubeconfig`` and ``context``, and perhaps ``url``, the video service's."""
+    if not module.params["namespace"]:
+        return Direct(module.params.get("url") or "")
+    need_library(module)
+    try:
+        return Proxied(Api(module.params["kubeconfig"], module.params["context"]), module.params["namespace"])
+    except Problem as error:
+        return module.fail_json(msg=str(error))
+
+
+class Direct:
+    """Asks the video service and the pods at their own addresses."""
+
+    def __init__(self, url):
+        self.video = url.rstrip("/")
+
+    def cameras(self):
+        """Return what C(/cameras) of the video service says."""
+        return self._get(self.video + "/cameras")
+
+    def pod(self, pod, path):
+        """Return what a pod answers."""
+        return self._get("http://%s:%d%s" % (pod["address"], http_port(pod), path))
+
+    def metrics(self, pod):
+        """Return what C(/metrics) of a pod says."""
+        return self.pod(pod, "/metrics")
+
+    def _get(self, url):
+        return open_url(url, timeout=3, use_proxy=False).read().decode()
+
+
+class Proxied:
+    """The same, through the API server: pods may be out of reach from here."""
+
+    def __init__(self, api, namespace):
+        self._api = api
+        self._namespace = "/api/v1/namespaces/%s" % namespace
+        self.video = "service video in namespace %s" % namespace
+
+    def cameras(self):
+        """Return what C(/cameras) of the video service says."""
+        return self._api.text(self._namespace + "/services/video:http/proxy/cameras")
+
+    def pod(self, pod, path):
+        """Return what a pod answers."""
+        return self._api.text("%s/pods/%s:%d/proxy%s" % (self._namespace, pod["name"], http_port(pod), path))
+
+    def metrics(self, pod):
+        """Return what C(/metrics) of a pod says."""
+        return self.pod(pod, "/metrics")
+
+
+def http_port(pod):
+    """Return the port at which a pod serves its pages or metrics."""
+    return pod["ports"].get("http") or next(iter(pod["ports"].values()))

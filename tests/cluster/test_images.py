@@ -22,11 +22,25 @@ PASSWORD = "push-me"
 HASH = "$2b$04$dcUCN90zmdQ1BAj8CYd1Q.yMsIOzUH4bQnJNmlObUKTmdaXHMiRTO"
 # What a service says that is started with nothing: it runs, and reads its environment.
 SAYS = {
+    "archiver": "KAFKA_BOOTSTRAP_SERVERS is not set",
     "consumer": "KAFKA_BOOTSTRAP_SERVERS is not set",
+    "detection": "KAFKA_BOOTSTRAP_SERVERS is not set",
+    "elasticsearch": "elasticsearch-server: ES_WORK_DIR is not set",
+    "filebeat": "filebeat-shipper: KAFKA_BOOTSTRAP_SERVERS is not set",
+    "indices": "ELASTICSEARCH_URL is not set",
     "kafka": "kafka-server: KAFKA_WORK_DIR is not set",
     "producer": "CAMERA_URL is not set",
     "topics": "TOPICS is not set",
+    "ui": "ELASTICSEARCH_URL is not set",
     "video": "KAFKA_BOOTSTRAP_SERVERS is not set",
+}
+
+
+PROGRAMS = {
+    "detection": "cctv-detect",
+    "elasticsearch": "elasticsearch-server",
+    "filebeat": "filebeat-shipper",
+    "kafka": "kafka-server",
 }
 
 
@@ -195,7 +209,7 @@ def test_a_tar_is_loaded_and_its_images_run(root: User, images: Images) -> None:
         ]
         for name, message in SAYS.items():
             image = next(each for each in names if f"/{name}:" in each)
-            program = "kafka-server" if name == "kafka" else f"cctv-{name}"
+            program = PROGRAMS.get(name, f"cctv-{name}")
             assert message in podman("run", *safe, image, program, check=False)
         serving = next(each for each in names if "/serving:" in each)
         said = podman("run", *safe, serving, "sh", "-c", "id -u; ls /models/imagenet/1; cctv-serving --version")

@@ -28,6 +28,7 @@ def rendered(*names: str, **variables: Any) -> str:
         "__addons_namespace": "cctv",
         "role_path": str(ROLE),
         "lookup": lambda __, path: Path(path).read_text().rstrip(),
+        "detection_enabled": False,
         **variables,
     }
     return "\n---\n".join(environment.get_template(f"{name}.yaml.j2").render(values).rstrip() for name in names)

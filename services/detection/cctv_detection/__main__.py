@@ -18,6 +18,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from cctv_detection import query
+from cctv_detection.checkpoint import mend
 from cctv_detection.detectors import CannotLoad
 from cctv_detection.progress import Progress
 from cctv_detection.session import open_session
@@ -93,6 +94,8 @@ class Driver:
 
     def _query(self) -> tuple[str, bool]:
         """Run the query until it fails or is stopped; returns why, and whether it finished a batch."""
+        if removed := mend(query.checkpoint(self._settings)):
+            self._log.warning("checkpoint mended", removed=removed, problem="these had lost their content")
         running: Any = query.start(self._session, self._settings, self._events)
         worked = False
         while running.isActive and not self._stop.is_set():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import Column, SparkSession
@@ -42,11 +43,16 @@ def start(session: SparkSession, settings: Settings, tally: worker.Tally) -> Any
     return (
         records.writeStream.format("kafka")
         .options(**sink_options(settings))
-        .option("checkpointLocation", str(settings.detection_checkpoint_dir / f"v{VERSION}"))
+        .option("checkpointLocation", str(checkpoint(settings)))
         .trigger(processingTime=f"{settings.detection_trigger_ms} milliseconds")
         .queryName("detection")
         .start()
     )
+
+
+def checkpoint(settings: Settings) -> Path:
+    """The folder in which the query remembers how far it is."""
+    return settings.detection_checkpoint_dir / f"v{VERSION}"
 
 
 def selected(cameras: Cameras) -> Column:

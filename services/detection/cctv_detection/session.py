@@ -77,6 +77,8 @@ def configuration(settings: Settings) -> dict[str, str]:
         # So that the driver needs no right to anything but pods.
         "spark.kubernetes.executor.disableConfigMap": "true",
         "spark.kubernetes.driver.service.deleteOnTermination": "false",
+        "spark.kubernetes.driver.ownPersistentVolumeClaim": "false",
+        "spark.kubernetes.driver.reusePersistentVolumeClaim": "false",
     }
 
 

@@ -112,6 +112,9 @@ def detect(work: Work, tally: Tally, batches: Iterable[Any]) -> Iterator[Any]:
             except BadFrame as bad:
                 tally.add([Refused(camera, bad.cause, str(bad))])
                 continue
+            except Exception as error:  # whatever it is, it would be the same again, and stop all other frames for good
+                tally.add([Refused(camera, "failed", f"{type(error).__name__}: {error}"[:300])])
+                continue
             yield _records(work, frame, result)
             tally.add([Looked(camera, frame.captured_at, time.time() * 1000, time.monotonic() - started)])
 

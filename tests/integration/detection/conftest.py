@@ -135,6 +135,7 @@ class Chain:
             "DETECTION_MAX_RECORDS": "40",
             "SPARK_MASTER": "local[2]",
         } | environment
+        self.checkpoint = folder / "checkpoint" / "v1"
         (folder / "tmp").mkdir()
         self.service = Detection(python, folder / "detection", self.environment)
         self._producer = Producer(self.client | {"message.max.bytes": 2 * MAX_FRAME_BYTES})

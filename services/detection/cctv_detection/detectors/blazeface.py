@@ -45,8 +45,7 @@ class BlazeFace:
         self._anchors = _anchors()
         self._boxes = outputs[(len(self._anchors), 16)]  # a box, and six points that are of no use here
         self._scores = outputs[(len(self._anchors), 1)]
-        # The network's scores are logits.
-        self._min_logit = float(np.log(min_score / (1 - min_score)))
+        self._min_score = min_score
 
     def detect(self, picture: Picture) -> list[Detection]:
         """Say where faces are in ``picture``, the surest first."""
@@ -54,9 +53,10 @@ class BlazeFace:
         tensor, scale, left, top = _letterbox(picture)
         self._interpreter.set_tensor(self._input, tensor)
         self._interpreter.invoke()
-        logits = self._interpreter.get_tensor(self._scores)[0, :, 0]
-        sure = np.flatnonzero(logits >= self._min_logit)
-        scores = 1 / (1 + np.exp(-logits[sure]))
+        # The network's scores are logits; beyond 80 their exponential is more than the type can say.
+        scores = 1 / (1 + np.exp(-np.clip(self._interpreter.get_tensor(self._scores)[0, :, 0], -80, 80)))
+        sure = np.flatnonzero(scores >= self._min_score)
+        scores = scores[sure]
         raw = self._interpreter.get_tensor(self._boxes)[0, sure, :4]
         centre, half = raw[:, :2] + self._anchors[sure], raw[:, 2:] / 2
         boxes = np.concatenate([centre - half, centre + half], axis=1)

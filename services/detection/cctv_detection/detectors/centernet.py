@@ -26,6 +26,8 @@ SIDE = 512
 STRIDE = 4
 MIN_SCORE = 0.4
 SAME_OBJECT = 0.45
+NO_PEAK = 1e-6
+"""What is no peak has the score 0, and is none even where every score counts."""
 MOST = 100
 """Peaks that are looked at; the network's own graph takes as many."""
 
@@ -40,7 +42,7 @@ class CenterNet:
     def __init__(self, session: onnxruntime.InferenceSession, min_score: float) -> None:
         self._session = session
         self._input = session.get_inputs()[0].name
-        self._min_score = min_score
+        self._min_score = max(min_score, NO_PEAK)
 
     def detect(self, picture: Picture) -> list[Detection]:
         """Say what is in ``picture``, the surest first."""

@@ -7,13 +7,26 @@ function escaped(value) {
   return value
 }
 
+function jaas(text) {
+  gsub(/["\\]/, "\\\\&", text)
+  return "\"" text "\""
+}
+
 function line(key, value) { print key "=" escaped(value) | "LC_ALL=C sort" }
 
 # How a broker of a listener knows its users, and itself among brokers.
-function login(listener, name, password) {
-  gsub(/["\\]/, "\\\\&", password)
+function login(listener, users, count,    i, at, plain) {
+  at = index(users[1], "=")
   line("listener.name." tolower(listener) ".scram-sha-512.sasl.jaas.config",
-    "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"" name "\" password=\"" password "\";")
+    "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"" substr(users[1], 1, at - 1) "\" password=" jaas(substr(users[1], at + 1)) ";")
+  # ZooKeeper's hashes of passwords serve SCRAM alone.
+  if (ENVIRON["KAFKA_SASL_ENABLED_MECHANISMS"] !~ /(^|,)PLAIN(,|$)/) return
+  plain = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+  for (i = 1; i <= count; i++) {
+    at = index(users[i], "=")
+    plain = plain " user_" substr(users[i], 1, at - 1) "=" jaas(substr(users[i], at + 1))
+  }
+  line("listener.name." tolower(listener) ".plain.sasl.jaas.config", plain ";")
 }
 
 BEGIN {
@@ -29,10 +42,9 @@ BEGIN {
     line(key, ENVIRON[name])
   }
   if (ENVIRON["KAFKA_USERS"] != "") {
-    split(ENVIRON["KAFKA_USERS"], user, "\n")
-    at = index(user[1], "=")
+    users = split(ENVIRON["KAFKA_USERS"], user, "\n")
     count = split(ENVIRON["KAFKA_LISTENERS"], listener, ",")
     for (i = 1; i <= count; i++)
-      login(substr(listener[i], 1, index(listener[i], ":") - 1), substr(user[1], 1, at - 1), substr(user[1], at + 1))
+      login(substr(listener[i], 1, index(listener[i], ":") - 1), user, users)
   }
 }

@@ -242,3 +242,13 @@ def test_names_what_is_wrong(machine: Machine, program: str, environment: dict[s
     assert done.returncode == 78
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_users_are_known_to_who_speaks_plain_where_that_is_asked_for(machine: Machine) -> None:
+    users = {"KAFKA_USERS": 'broker=se"cret\ncctv=a=b', "KAFKA_LISTENERS": "SASL_SSL://127.0.4.2:9092"}
+    __, lines = machine.kafka(**users, KAFKA_SASL_ENABLED_MECHANISMS="SCRAM-SHA-512,PLAIN")
+    module = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+    known = rf'{module} user_broker="se\\"cret" user_cctv="a=b";'
+    assert f"listener.name.sasl_ssl.plain.sasl.jaas.config={known}" in lines
+    __, lines = machine.kafka(**users, KAFKA_SASL_ENABLED_MECHANISMS="SCRAM-SHA-512")
+    assert not any("PlainLoginModule" in line for line in lines)

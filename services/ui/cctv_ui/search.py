@@ -107,9 +107,10 @@ class Search:
     def query(self, **changed: Any) -> str:
         """The link's query string, of this search or one that differs in ``changed``; times are in UTC."""
         search = replace(self, **changed)
-        said = [("camera", search.camera), *(("class", name) for name in search.classes), ("face", "1" * search.face)]
-        said += [("score", f"{search.score:g}" if search.score else ""), ("last", search.last)]
-        said += [("from", iso(search.start)), ("to", iso(search.end)), ("before", str(search.before or ""))]
+        # In the form's own order, so that a search has one link however it was made.
+        said = [("camera", search.camera), ("last", search.last), ("from", iso(search.start)), ("to", iso(search.end))]
+        said += [("score", f"{search.score:g}" if search.score else ""), ("face", "1" * search.face)]
+        said += [*(("class", name) for name in search.classes), ("before", str(search.before or ""))]
         return urlencode([(name, value) for name, value in said if value], safe=":,")
 
     def since(self, now: int) -> int | None:

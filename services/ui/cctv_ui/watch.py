@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 
 from cctv_common.log import Log
@@ -38,8 +37,10 @@ class Watch:
     async def run(self) -> None:
         """Look for ever."""
         while True:
-            with contextlib.suppress(TimeoutError):
+            try:
                 await self.look()
+            except Exception:
+                self._log.exception("cannot look after what the pages depend on")
             await asyncio.sleep(PERIOD_S)
 
     async def _look(self, dependency: str) -> None:

@@ -14,6 +14,7 @@ from browser.chromium import DESKTOP, PHONE, chromium_page, complaints, overflow
 from integration.ui.helpers import NINE, Site
 from playwright.async_api import Page, expect
 from stores import MountedStore
+from user import OUTPUT
 
 MakeSite = Callable[..., Site]
 SOON_MS = 30_000
@@ -21,6 +22,7 @@ MINUTE = 60_000
 SHOWN = "[...document.querySelectorAll('.card')].map(card => card.id.slice(6))"
 # Whether a picture is there and no placeholder.
 PICTURES = """() => [...document.querySelectorAll('.card img, figure img')]
+    .filter(image => image.getBoundingClientRect().top < innerHeight)
     .every(image => image.complete && image.naturalWidth > 100)"""
 
 
@@ -86,11 +88,11 @@ async def test_a_search_is_made_with_the_form_and_its_link_can_be_shared(site: S
         await page.get_by_role("checkbox", name="person").check()
         await page.get_by_role("checkbox", name="a face").check()
         # Nine in UTC, by a clock in Berlin.
-        await page.get_by_label("From").fill("2026-06-01T11:00:00")
+        await page.get_by_label("From", exact=True).fill("2026-06-01T11:00:00")
         await page.get_by_role("button", name="Search").click()
         await shows(page, scene["later"], scene["driver"])
         link = page.url
-        assert link == f"{site.url}/?camera=gate&face=1&class=person&from=2026-06-01T09:00:00Z"
+        assert link == f"{site.url}/?camera=gate&from=2026-06-01T09:00:00Z&face=1&class=person"
         await expect(page).to_have_title("gate, person, face – Detections")
         await expect(page.locator(".card time").first).to_have_text("1 Jun 2026, 12:30:00")
         await page.wait_for_function(PICTURES)
@@ -100,7 +102,7 @@ async def test_a_search_is_made_with_the_form_and_its_link_can_be_shared(site: S
         await expect(page.get_by_label("Camera")).to_have_value("gate")
         await expect(page.get_by_role("checkbox", name="person")).to_be_checked()
         await expect(page.get_by_role("checkbox", name="a face")).to_be_checked()
-        await expect(page.get_by_label("From")).to_have_value("2026-06-01T18:00:00")
+        await expect(page.get_by_label("From", exact=True)).to_have_value("2026-06-01T18:00:00")
         # Back and forth through what was asked.
         await page.get_by_role("checkbox", name="a face").uncheck()
         await shows(page, scene["later"], scene["driver"], scene["cyclist"])
@@ -384,3 +386,24 @@ async def test_what_a_link_brings_is_shown_as_text(site: Site, scene: dict[str, 
     async with chromium_page(f"{site.url}/?class={text}", DESKTOP) as page:
         await expect(page.get_by_role("alert")).to_contain_text(f"class={text}")
         assert [said for said in complaints(page) if "400" not in said] == []
+
+
+async def test_screenshots_for_the_readme(site: Site) -> None:
+    """Both pages as docs/images/ has them; to be copied from tests/output when they have changed."""
+    photos = {"desk": ("astronaut", "coffee"), "garage": ("motorcycle",), "launch-pad": ("rocket",)}
+    at, frames = NINE, []
+    for number in range(180):
+        camera = list(photos)[number * 7 % 5 % 3]
+        # People come and go: the time between two frames swells and shrinks.
+        at += 4_000 + (number * 37 % 60) * 700
+        frames.append(site.recorder.frame(camera, at, photos[camera][number // 3 % len(photos[camera])]))
+    site.recorder.publish(*frames)
+    newest_face = next(said for said in reversed(frames) if said["face_count"])
+    OUTPUT.mkdir(exist_ok=True)
+    for name, path in {"search": "/?from=2026-06-01T09:00:00Z", "frame": f"/frames/{newest_face['id']}"}.items():
+        async with chromium_page(site.url + path, (1280, 800), color_scheme="dark") as page:
+            await page.wait_for_function(PICTURES)
+            file = OUTPUT / f"ui-{name}.jpg"
+            await page.screenshot(path=file, type="jpeg", quality=80)
+            assert 10_000 < file.stat().st_size < 150_000
+            assert complaints(page) == []

@@ -24,7 +24,7 @@ def filters(query: str) -> list[dict[str, Any]]:
     [
         "",
         "camera=gate",
-        "camera=gate&class=bus&class=dining+table&face=1&score=0.5",
+        "camera=gate&score=0.5&face=1&class=bus&class=dining+table",
         "last=1h",
         "from=2026-06-01T09:00:00Z&to=2026-06-01T10:00:00.250Z",
         "from=2026-06-01T09:00:00Z&before=1780304400000,gate-1780300000000-7",

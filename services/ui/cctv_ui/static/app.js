@@ -51,9 +51,9 @@ function asked() {
 }
 
 function go() {
-  const query = asked();
-  history.pushState(null, '', query ? `/?${query}` : '/');
-  return refresh(true, true);
+  const query = asked(), link = query ? `/?${query}` : '/';
+  if (link !== location.pathname + location.search) history.pushState(null, '', link);
+  return refresh(true);
 }
 
 let changed;
@@ -114,44 +114,43 @@ function merge(page) {
   }
 }
 
-let asking = 0;
-async function refresh(full, anew = false) {
-  const mine = ++asking;
+let asking = 0, pending = 0, shown = location.search;
+async function refresh(full) {
+  const mine = ++asking, query = location.search;
   let page, status;
+  pending++;
   try {
-    const answer = await fetch((full ? '/' : '/results') + location.search);
+    const answer = await fetch((full ? '/' : '/results') + query);
     status = answer.status;
     page = parse(await answer.text());
   } catch {
-    if (mine === asking) lost();
-    return false;
+    page = null;
   }
-  if (mine !== asking) return true; // another search was asked for meanwhile
-  if (!$('#notices', page)) {
+  pending--;
+  if (mine !== asking) return; // another search was asked for meanwhile
+  if (!page || !$('#notices', page)) {
     lost();
-    return false;
+    return;
   }
   localize(page);
   const was = $$('#notices [data-away]').length;
   if ($('#notices').textContent !== $('#notices', page).textContent) swap('#notices', page);
   document.body.classList.toggle('lost', status === 503);
-  if (status !== 200) {
-    if (anew) $('#grid').replaceChildren();
-    return false;
-  }
+  const anew = query !== shown;
+  if (anew) swap('#found', page);
+  shown = query;
+  if (status !== 200) return;
   if (full) {
     document.title = page.title;
     for (const part of ['#summary', '#timeline']) swap(part, page);
     for (const part of ['#classes', '#camera']) swap(part, page, true);
   }
-  if (anew) swap('#found', page);
-  else merge(page);
+  if (!anew) merge(page);
   watchOlder();
   if (was && !$$('#notices [data-away]').length) {
     picturesAgain();
-    if (!full) return refresh(true);
+    if (!full) await refresh(true);
   }
-  return true;
 }
 
 function lost() {
@@ -163,7 +162,7 @@ async function live() {
   for (let turn = 1; ; turn++) {
     await wait(refreshMs);
     const away = $('#notices [data-away]');
-    if (!document.hidden && (away || $('#found[data-live]'))) await refresh(turn % FULL_EVERY === 0);
+    if (!document.hidden && !pending && (away || $('#found[data-live]'))) await refresh(turn % FULL_EVERY === 0);
   }
 }
 
@@ -278,7 +277,7 @@ if (form) {
   form.addEventListener('change', onChange);
   addEventListener('popstate', () => location.reload());
   document.addEventListener('visibilitychange', () => {
-    if (!document.hidden && $('#found[data-live]')) refresh(true);
+    if (!document.hidden && !pending && $('#found[data-live]')) refresh(true);
   });
   if (location.hash.startsWith('#frame-')) {
     const card = document.getElementById(location.hash.slice(1));

@@ -13,6 +13,9 @@ from cctv_indices.search import Search, Unable
 from cctv_indices.settings import Settings
 from cctv_indices.wanted import ALIAS, DEAD_LETTERS, REPOSITORY, blocked, differs, index_of, outlived, templates
 
+AT_ONCE = 500
+"""Documents that are accepted in one look."""
+
 
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
@@ -46,6 +49,7 @@ class Keeper:
             "retention": self._keep_retention,
             "alias": self._keep_alias,
             "blocks": self._look_for_blocks,
+            "refused by blocks": self._accept_blocked,
             "dead letters": self._look_at_dead_letters,
         }
         if settings.elasticsearch_snapshots:
@@ -108,6 +112,17 @@ class Keeper:
         if "read_only_allow_delete" in found.values():
             return f"{said}, which Elasticsearch takes away when its disk has room again"
         return said
+
+    def _accept_blocked(self) -> str:
+        if self._problems.get("blocks"):
+            return ""
+        documents = self._search.refused_by_blocks(AT_ONCE)
+        for document in documents:
+            self._health.beat()
+            self._search.accept(document)
+        if documents:
+            self._log.info("documents accepted that a block had refused", count=len(documents))
+        return "just accepted some" if len(documents) == AT_ONCE else ""
 
     def _look_at_dead_letters(self) -> str:
         count = self._search.dead_letters()[0]

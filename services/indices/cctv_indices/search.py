@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from elasticsearch import Elasticsearch, ElasticsearchException, NotFoundError, TransportError
 
-from cctv_indices.wanted import ALIAS, DEAD_LETTERS, REPOSITORY, Json
+from cctv_indices.wanted import ALIAS, DEAD_LETTERS, REPOSITORY, Json, index_of
 
 # One that hangs takes the connection and says nothing: several short tries find one that comes back.
 TIMEOUT_S = 5.0
@@ -83,6 +84,28 @@ class Search:
         count = int(found["hits"]["total"]["value"])
         newest = found.get("aggregations", {}).get("newest", {}).get("value")
         return count, datetime.datetime.fromtimestamp(newest / 1000, datetime.UTC) if newest is not None else None
+
+    def refused_by_blocks(self, at_most: int) -> list[Json]:
+        """Detections that were refused because of a block of their index, which Filebeat does not wait for."""
+        with _plainly():
+            found: Any = self._client.search(
+                index=DEAD_LETTERS,
+                body={"size": at_most, "query": {"term": {"error.type": "403"}}},
+                ignore_unavailable=True,
+            )
+        documents = []
+        for hit in found["hits"]["hits"]:
+            document = json.loads(hit["_source"]["message"]) | {"@timestamp": hit["_source"]["@timestamp"]}
+            if document.get("id") == hit["_id"]:
+                documents.append(document)
+        return documents
+
+    def accept(self, document: Json) -> None:
+        """Take a detection after all."""
+        moment = datetime.datetime.fromisoformat(document["@timestamp"])
+        with _plainly():
+            self._client.create(index=index_of(moment), id=document["id"], document=document, ignore=[409])
+            self._client.delete(index=DEAD_LETTERS, id=document["id"], ignore=[404], refresh=True)
 
     def has_repository(self) -> bool:
         """Whether it knows where snapshots are."""

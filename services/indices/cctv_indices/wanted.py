@@ -33,7 +33,13 @@ def templates() -> dict[str, Json]:
             "template": {
                 "settings": {"index": {"number_of_shards": "1", "number_of_replicas": "0"}},
                 # Takes everything: it is where a document goes that nothing else takes.
-                "mappings": {"dynamic": "false", "properties": {"@timestamp": {"type": "date"}}},
+                "mappings": {
+                    "dynamic": "false",
+                    "properties": {
+                        "@timestamp": {"type": "date"},
+                        "error": {"properties": {"type": {"type": "keyword"}}},
+                    },
+                },
             },
         },
     }

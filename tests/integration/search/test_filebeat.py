@@ -111,6 +111,24 @@ def test_a_full_disk_makes_documents_wait(chain: Chain, detection: Detection) ->
     assert chain.found("dead-letters") == {}
 
 
+def test_a_detection_that_met_a_block_is_accepted_when_that_is_gone(chain: Chain, detection: Detection) -> None:
+    service = chain.indices()
+    wait_for("readiness", service.ready)
+    chain.filebeat()
+    sent = [detection(frame) for frame in range(20)]
+    chain.send(*sent[:10])
+    chain.wait_found(document["id"] for document in sent[:10])
+    block(chain, "write", True)
+    chain.send(*sent[10:])
+    chain.wait_found((document["id"] for document in sent[10:]), "dead-letters")
+    wait_for("note of the block", lambda: "write" in service.unmet().get("blocks", ""))
+    block(chain, "write", None)
+    chain.wait_found(document["id"] for document in sent)
+    found = chain.found()
+    assert [found[document["id"]] for document in sent] == sent
+    wait_for("no dead letters", lambda: chain.found("dead-letters") == {})
+
+
 def block(chain: Chain, name: str, value: bool | None) -> None:
     try:
         chain.elasticsearch.ask("/detections-*/_settings", {f"index.blocks.{name}": value}, "PUT")

@@ -6,6 +6,7 @@ import contextlib
 import json
 import sys
 import threading
+import time
 from typing import Any
 
 from cctv_common.health import Health, HealthServer
@@ -26,8 +27,10 @@ from cctv_detection.settings import Settings
 from cctv_detection.worker import Event, Events, frame_detector
 
 LOOK_S = 0.5
-MAX_SILENCE_S = 60.0
+MAX_SILENCE_S = 120.0
 """Each turn of the loop asks the JVM, which may be collecting garbage; one that does not answer hangs."""
+STUCK_S = 60.0
+"""A batch that takes as long finds no executors, or no broker."""
 MAX_FAILURES = 5
 """Of the query in a row; a new JVM may do better then."""
 MAX_WAIT_S = 8.0
@@ -49,6 +52,7 @@ def main() -> None:
             log.error("no detector", problem=str(cannot))
             sys.exit(1)
         session = None
+        health.beat()
         try:
             session = open_session(settings)
             log.info("started", master=settings.spark_master, cores=settings.cores)
@@ -74,6 +78,8 @@ class Driver:
         self._stop = stop
         self._log = log
         self._progress = Progress(log)
+        self._batch = -1
+        self._moved = time.monotonic()
         self._events: Any = session.sparkContext.accumulator([], Events())
 
     def run(self) -> None:
@@ -116,10 +122,15 @@ class Driver:
         events: list[Event] = self._events.value[:]
         del self._events.value[: len(events)]
         self._progress.heard(events)
-        past = bool(reports) or running.status["message"].startswith("Waiting")
-        if past:
+        waits = running.status["message"].startswith("Waiting")
+        if waits or reports:
             self._health.set_ready("query")
-        return past
+        batch = reports[-1].batchId if reports else -1
+        if waits or batch != self._batch:
+            self._batch, self._moved = batch, time.monotonic()
+        stuck = time.monotonic() - self._moved
+        self._health.set_ready("batch", f"has taken {stuck:.0f} s so far" if stuck > STUCK_S else "")
+        return waits or bool(reports)
 
 
 def _brief(error: object) -> str:

@@ -100,13 +100,13 @@ class Writer:
         if why == self._told:
             return
         self._told = why
-        for reason in REASONS:
-            self._wait.labels(reason).set(reason == why)
-        self._health.set_ready("store", str(unusable or ""))
         if unusable:
             self._log.warning("waiting for the image store", reason=why, problem=str(unusable))
         else:
             self._log.info("the image store can be used")
+        self._health.set_ready("store", str(unusable or ""))
+        for reason in REASONS:
+            self._wait.labels(reason).set(reason == why)
 
     def _turn(self, stop: threading.Event) -> None:
         with self._changed:

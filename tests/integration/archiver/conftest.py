@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -18,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from cctv_archiver.store import TEMPORARY
 from cctv_common.frames import Frame
 from cctv_common.images import image_path
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -137,16 +138,17 @@ class Site:
         assert self._producer.flush(60) == 0
 
     def files(self) -> dict[str, bytes]:
-        """Everything in the store, mounted or not, the marker aside."""
-        disk = self.store.disk
-        return {
-            str(path.relative_to(disk)): path.read_bytes()
-            for path in disk.rglob("*")
-            if path.is_file() and path.parent != disk
-        }
+        """All pictures in the store, mounted or not."""
+        found = {}
+        for path in self.store.disk.rglob("*.jpg"):
+            if not path.name.startswith(TEMPORARY):
+                with contextlib.suppress(FileNotFoundError):  # removed meanwhile, as too old
+                    found[str(path.relative_to(self.store.disk))] = path.read_bytes()
+        return found
 
-    def all_there(self) -> bool:
-        return len(self.files()) >= len(self.sent)
+    def unfinished(self) -> list[Path]:
+        """What was being written."""
+        return list(self.store.disk.rglob(f"{TEMPORARY}*"))
 
     def committed(self) -> int:
         """How many records the group need never read again."""
@@ -159,10 +161,8 @@ class Site:
 
     def wait_archived(self, timeout_s: float = 90) -> None:
         """Return once every picture that was sent is in the store, whole and once; fails telling what is missing."""
-        wait_for("pictures in the store", self.all_there, timeout_s)
-        deadline = time.monotonic() + 5
-        while self.files() != self.sent and time.monotonic() < deadline:
-            time.sleep(0.05)  # temporary names count as files until they are renamed
+        with contextlib.suppress(AssertionError):  # which would not tell what is missing
+            wait_for("pictures in the store", lambda: self.files() == self.sent, timeout_s)
         files = self.files()
         assert sorted(files.keys() ^ self.sent.keys()) == []
         assert files == self.sent

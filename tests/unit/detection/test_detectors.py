@@ -62,6 +62,13 @@ class TestObjects:
         assert sure and [d.label for d in sure.detect(picture)] == ["person"]
         assert unsure and len(unsure.detect(picture)) > 4
 
+    @pytest.mark.parametrize(("name", "most"), [("centernet", 100), ("blazeface", 48 * 48)])
+    def test_no_score_and_every_score_are_choices(self, folder: Path, photo: Photo, name: str, most: int) -> None:
+        picture = photo("astronaut.png")
+        none, every = (detectors.load(name, folder, min_score=score) for score in (1, 0))
+        assert none and none.detect(picture) == []
+        assert every and 10 < len(every.detect(picture)) <= most
+
     def test_threads_change_nothing(self, folder: Path, centernet: Detector, photo: Photo) -> None:
         threaded = detectors.load("centernet", folder, threads=2)
         assert threaded and [(d.label, d.box) for d in threaded.detect(photo("bus.jpg"))] == [

@@ -46,17 +46,13 @@ class ActionModule(ActionBase):
         dry_secrets = self._each(secrets, dry=True)
         read.update(_versions(dry_secrets))
         dry = dry_secrets + self._each(annotate(others, read), dry=True)
-        problems = [each["problem"] for each in dry if each["problem"]]
-        if problems:
-            raise AnsibleActionFail("\n".join(problems))
+        _refuse(dry)
         changed = any(each["changed"] for each in dry)
         if changed and not check:
             done = self._each(secrets, dry=False) if any(each["changed"] for each in dry_secrets) else dry_secrets
             read.update(_versions(done))
             done = done + self._each(annotate(others, read), dry=False)
-            problems = [each["problem"] for each in done if each["problem"]]
-            if problems:
-                raise AnsibleActionFail("\n".join(problems))
+            _refuse(done)
         return {
             "changed": changed,
             "read": read,
@@ -85,6 +81,12 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(explain(said, self.named))
         results = said["result"]["results"] if len(manifests) > 1 else [said]
         return [_judged(manifest, result, self.named) for manifest, result in zip(manifests, results)]
+
+
+def _refuse(applied):
+    problems = [each["problem"] for each in applied if each["problem"]]
+    if problems:
+        raise AnsibleActionFail("\n".join(problems))
 
 
 def _identity(manifest):

@@ -193,7 +193,8 @@ def test_a_wrong_setting_is_reported_after_the_first_start(machine: Machine, tmp
     machine.supervisor()
     failed = machine.apply(settings(SAYS="wrong"), machine.app())
     assert failed["msg"].endswith("SAYS='wrong': expected anything else")
-    assert (tmp_path / "state/logs/app-0.log").read_text().count("says wrong") == 1
+    # Sooner than a crash loop, which is one from its third start on.
+    assert (tmp_path / "state/logs/app-0.log").read_text().count("says wrong") < 3
 
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])

@@ -115,27 +115,26 @@ class Store:
             self._measure(root, folder)
 
     def remove(self, folder: str) -> bool:
-        """Remove an hour of a camera's pictures, and folders above that it leaves empty; False while it is in use."""
+        """Remove an hour of a camera's pictures, and folders above that it leaves empty; False to try again later."""
         with self._root() as root, self._names:
             if self._in_use(folder):
                 return False
             with suppress(FileNotFoundError), _opened_at(root, folder) as there:
                 for name in os.listdir(there):
-                    with suppress(IsADirectoryError):  # none of ours
+                    try:
                         os.unlink(name, dir_fd=there)
-            for path in (folder, *_above(folder)):
-                if self._in_use(path):
-                    break
-                try:
-                    os.rmdir(path, dir_fd=root)
-                except FileNotFoundError:
-                    continue
-                except OSError as error:
-                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                        raise
-                    break
+                    except OSError as error:
+                        # A folder, which is none of ours; a file that an NFS client keeps until its reader is done.
+                        if error.errno not in (errno.EISDIR, errno.EBUSY):
+                            raise
             self._known.discard(folder)
+            if not _remove_folder(root, folder):
+                self._ledger.enter(folder, 0)
+                return False
             self._ledger.forget(folder)
+            for above in _above(folder):
+                if self._in_use(above) or not _remove_folder(root, above):
+                    break
             return True
 
     def _in_use(self, folder: str) -> bool:
@@ -211,6 +210,19 @@ def _make_folders(root: int, folders: set[str]) -> None:
         for path in (*reversed(_above(folder)), folder):
             with suppress(FileExistsError):
                 os.mkdir(path, 0o750, dir_fd=root)
+
+
+def _remove_folder(root: int, path: str) -> bool:
+    """Whether it is gone; False when it is not empty."""
+    try:
+        os.rmdir(path, dir_fd=root)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
 
 
 def _temporary(path: str) -> str:

@@ -111,6 +111,16 @@ def test_removing_an_hour_leaves_no_empty_folders(store: Store, tmp_path: Path, 
     assert files(tmp_path).keys() == {NAMES[0]}
 
 
+def test_an_hour_with_something_strange_in_it_loses_its_pictures_and_stays(store: Store, tmp_path: Path) -> None:
+    store.write([image(name) for name in NAMES])
+    (tmp_path / "gate/2026-06-01/09/notes").mkdir()
+    assert not store.remove("gate/2026-06-01/09")
+    assert files(tmp_path).keys() == {name for name in NAMES if "/10/" in name}
+    (tmp_path / "gate/2026-06-01/09/notes").rmdir()
+    assert store.remove("gate/2026-06-01/09")
+    assert not (tmp_path / "gate/2026-06-01/09").exists()
+
+
 def refusal(store: Store) -> Unusable:
     with pytest.raises(Unusable) as caught:
         store.write([image(name, 20_000) for name in NAMES])

@@ -11,6 +11,7 @@ from cctv_common.log import Log
 from cctv_indices.search import Search, Unable
 
 EVERY_S = 0.5
+TRIES = 5
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
@@ -40,14 +41,21 @@ def restore(search: Search, log: Log, name: str) -> None:
     name = name or next((one for one in reversed(there) if there[one]["state"] == "SUCCESS"), "")
     if name not in there:
         raise Unable(f"SNAPSHOT={name}: is none; expected one of {', '.join(there) or 'none, as there are none'}")
-    before = search.counts()
     wanted = sorted(there[name]["indices"])
-    left = [index for index in wanted if before.get(index)]
-    back = [index for index in wanted if index not in left]
-    if empty := [index for index in back if index in before]:
-        search.delete(empty)
-    if back:
-        search.bring_back(name, back)
-        while not set(back) <= set(search.counts()):
-            time.sleep(EVERY_S)
+    for attempt in range(TRIES):
+        before = search.counts()
+        left = [index for index in wanted if before.get(index)]
+        back = [index for index in wanted if index not in left]
+        if empty := [index for index in back if index in before]:
+            search.delete(empty)
+        try:
+            if back:
+                search.bring_back(name, back)
+            break
+        except Unable:
+            # A document may have come meanwhile, for which the index was made anew.
+            if attempt + 1 == TRIES:
+                raise
+    while not set(back) <= set(search.counts()):
+        time.sleep(EVERY_S)
     log.info("indices restored", snapshot=name, restored=back, left_as_they_are=left)

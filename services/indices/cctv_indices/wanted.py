@@ -32,7 +32,7 @@ def templates() -> dict[str, Json]:
             "priority": 200,
             "template": {
                 "settings": {"index": {"number_of_shards": "1", "number_of_replicas": "0"}},
-                # Takes everything: it is where a document goes that nothing else takes.
+                # Takes all but an error that is no object, which Filebeat then sends in another form.
                 "mappings": {
                     "dynamic": "false",
                     "properties": {

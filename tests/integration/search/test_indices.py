@@ -77,8 +77,8 @@ def test_an_outage_and_a_block_are_told_and_outlived(chain: Chain) -> None:
 def test_refused_documents_are_told(chain: Chain) -> None:
     service = chain.indices()
     wait_for("readiness", service.ready)
-    chain.elasticsearch.ask("/dead-letters/_doc/1", {"@timestamp": "2020-01-01T00:00:00Z", "error": 1}, "PUT")
-    chain.elasticsearch.ask("/dead-letters/_doc/2", {"@timestamp": f"{TODAY:%Y-%m-%d}", "error": {"a": 1}}, "PUT")
+    chain.elasticsearch.ask("/dead-letters/_doc/1", {"@timestamp": "2020-01-01T00:00:00Z", "a": 1}, "PUT")
+    chain.elasticsearch.ask("/dead-letters/_doc/2", {"@timestamp": f"{TODAY:%Y-%m-%d}", "a": {"b": 1}}, "PUT")
     wait_for("note of them", lambda: '"documents were refused"' in service.log)
 
 

@@ -19,7 +19,7 @@ def snapshot(search: Search, log: Log, name: str) -> None:
     """Take a snapshot, and wait until it is complete; named after the time unless ``name`` says another."""
     name = name or f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
     if not NAME.fullmatch(name):
-        raise Unable(f"SNAPSHOT={name}: expected lower-case letters, digits, dots, hyphens and underscores")
+        raise Unable(f"search_snapshot={name}: expected lower-case letters, digits, dots, hyphens and underscores")
     if not search.has_repository():
         search.put_repository()
     search.take(name)
@@ -40,7 +40,9 @@ def restore(search: Search, log: Log, name: str) -> None:
     there = search.snapshots()
     name = name or next((one for one in reversed(there) if there[one]["state"] == "SUCCESS"), "")
     if name not in there:
-        raise Unable(f"SNAPSHOT={name}: is none; expected one of {', '.join(there) or 'none, as there are none'}")
+        raise Unable(
+            f"search_snapshot={name}: is none; expected one of {', '.join(there) or 'none, as there are none'}"
+        )
     wanted = sorted(there[name]["indices"])
     for attempt in range(TRIES):
         before = search.counts()

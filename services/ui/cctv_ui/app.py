@@ -22,7 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from cctv_ui import index, pictures
-from cctv_ui.frames import Found
+from cctv_ui.frames import BadDocument, Found
 from cctv_ui.guard import Guard
 from cctv_ui.index import Index, Page
 from cctv_ui.pictures import Pictures
@@ -52,7 +52,7 @@ Endpoint = Callable[[Request], Coroutine[object, object, Response]]
 class Outcome:
     """What a search has found, or why it has not."""
 
-    page: Page = field(default_factory=lambda: Page((), False))
+    page: Page = field(default_factory=lambda: Page((), None))
     timeline: Timeline | None = None
     away: str = ""
     wrong: str = ""
@@ -134,12 +134,12 @@ def application(
             search = Search()
         try:
             document = await found.frame(known(request))
-            if document is None:
-                return render("problem.html", 404, title="No such frame", text=NO_FRAME, search=search)
-            shown = Found.of(document)
+            shown = Found.of(document or {})
             older, newer = await asyncio.gather(
                 *(found.neighbour(shown.camera, shown.key, order) for order in ("desc", "asc"))
             )
+        except BadDocument:
+            return render("problem.html", 404, title="No such frame", text=NO_FRAME, search=search)
         except index.Away as away:
             text = f"Elasticsearch {away}. This page tries again by itself."
             return render("problem.html", 503, title="The search is away", text=text, search=search)

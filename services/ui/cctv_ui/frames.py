@@ -7,9 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from cctv_common.images import IMAGE_PATH
+from cctv_common.frames import CAMERA_ID
+from cctv_common.images import IMAGE_PATH, LATEST_MS
 
-from cctv_ui.search import Key
+from cctv_ui.search import FRAME_ID, Key
+
+
+class BadDocument(ValueError):
+    """The index has something that is no detection: its mapping refuses wrong fields, but no missing ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +47,26 @@ class Found:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
-        """Read a document."""
-        image = str(document["image"])
-        return cls(
-            id=str(document["id"]),
-            camera=str(document["camera"]),
-            at=int(document["captured_at"]),
-            detected_at=int(document["detected_at"]),
-            width=int(document["width"]),
-            height=int(document["height"]),
-            # Into a link goes only what the store can have.
-            image=image if IMAGE_PATH.fullmatch(image) else "",
-            objects=[_detection(str(one["class"]), one) for one in document["objects"]],
-            faces=[_detection("face", one) for one in document["faces"]],
-            faces_blurred=bool(document["faces_blurred"]),
-            models=[f"{one['name']} {one['version']}" for one in document["models"]],
-        )
+        """Read a document; raises BadDocument."""
+        try:
+            if not FRAME_ID.fullmatch(document["id"]) or not CAMERA_ID.fullmatch(document["camera"]):
+                raise BadDocument(document["id"])
+            return cls(
+                id=document["id"],
+                camera=document["camera"],
+                at=_time(document["captured_at"]),
+                detected_at=int(document["detected_at"]),
+                width=int(document["width"]),
+                height=int(document["height"]),
+                # Into a link goes only what the store can have.
+                image=document["image"] if IMAGE_PATH.fullmatch(document["image"]) else "",
+                objects=[_detection(str(one["class"]), one) for one in document["objects"]],
+                faces=[_detection("face", one) for one in document["faces"]],
+                faces_blurred=bool(document["faces_blurred"]),
+                models=[f"{one['name']} {one['version']}" for one in document["models"]],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadDocument(str(error)) from None
 
     @property
     def key(self) -> Key:
@@ -83,3 +92,10 @@ class Found:
 def _detection(name: str, said: Mapping[str, Any]) -> Detection:
     box = said["box"]
     return Detection(name, float(said["score"]), int(box["x"]), int(box["y"]), int(box["width"]), int(box["height"]))
+
+
+def _time(said: Any) -> int:
+    at = int(said)
+    if not 0 <= at <= LATEST_MS:
+        raise ValueError(f"captured_at is {at}")
+    return at

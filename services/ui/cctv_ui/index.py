@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio.to_thread
+from cctv_common.frames import CAMERA_ID
 from elasticsearch import (
     ConnectionError as NoConnection,
 )
@@ -18,10 +19,11 @@ from elasticsearch import (
     NotFoundError,
     TransportError,
 )
-from prometheus_client import REGISTRY, CollectorRegistry, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
-from cctv_ui.frames import Found
+from cctv_ui.frames import BadDocument, Found
 from cctv_ui.search import (
+    CLASS,
     Key,
     Search,
     Span,
@@ -54,10 +56,10 @@ class Facets:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Frames, newest first, and whether there are older ones."""
+    """Frames, newest first, and behind which one older ones go on; None when there are none."""
 
     frames: Sequence[Found]
-    more: bool
+    older: Key | None
 
 
 class Index:
@@ -79,6 +81,7 @@ class Index:
         self._seconds = Histogram(
             "cctv_ui_search_seconds", "Time that Elasticsearch took", ["ask"], buckets=BUCKETS, registry=registry
         )
+        self._bad = Counter("cctv_ui_bad_documents", "Times that a document found was no detection", registry=registry)
 
     async def check(self) -> None:
         """Raise Away unless a search would be answered."""
@@ -92,8 +95,8 @@ class Index:
         said = (await self._ask("facets", facets_body()))["aggregations"]
         first, last = said["first"]["value"], said["last"]["value"]
         facets = Facets(
-            [str(one["key"]) for one in said["cameras"]["buckets"]],
-            sorted(str(one["key"]) for one in said["classes"]["buckets"]),
+            [one["key"] for one in said["cameras"]["buckets"] if CAMERA_ID.fullmatch(one["key"])],
+            sorted(one["key"] for one in said["classes"]["buckets"] if CLASS.fullmatch(one["key"])),
             None if first is None else int(first),
             None if last is None else int(last),
         )
@@ -107,8 +110,19 @@ class Index:
 
     async def frames(self, search: Search, size: int, now: int) -> Page:
         """A page of frames."""
-        hits = (await self._ask("frames", frames_body(search, size, now)))["hits"]["hits"]
-        return Page([Found.of(hit["_source"]) for hit in hits[:size]], len(hits) > size)
+        body = frames_body(search, size, now)
+        frames: list[Found] = []
+        more = True
+        while more and not frames:  # what is no detection makes no page that says that there is nothing
+            hits = (await self._ask("frames", body))["hits"]["hits"]
+            more = len(hits) > size
+            body["search_after"] = hits[size - 1]["sort"] if more else None
+            for hit in hits[:size]:
+                try:
+                    frames.append(Found.of(hit["_source"]))
+                except BadDocument:
+                    self._bad.inc()
+        return Page(frames, frames[-1].key if more else None)
 
     async def timeline(self, search: Search, span: Span, now: int) -> Timeline:
         """Counts by class over time."""

@@ -253,8 +253,8 @@ def timeline(span: Span, answer: Mapping[str, Any]) -> Timeline:
             continue  # newer than this request
         found[index] = bucket["doc_count"]
         faces[index] = bucket["faces"]["doc_count"]
-        for one in bucket["classes"]["buckets"]:
-            classes.setdefault(str(one["key"]), [0] * span.columns)[index] = one["doc_count"]
+        for one in (one for one in bucket["classes"]["buckets"] if CLASS.fullmatch(one["key"])):
+            classes.setdefault(one["key"], [0] * span.columns)[index] = one["doc_count"]
     rows = [Row(name, counts) for name, counts in sorted(classes.items(), key=lambda item: (-sum(item[1]), item[0]))]
     return Timeline(span, Row("frames", found), [*rows, Row("face", faces)] if any(faces) else rows)
 

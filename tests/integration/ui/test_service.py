@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -124,6 +125,38 @@ def test_a_password_is_asked_for_everywhere_but_of_probes(make_site: MakeSite) -
         assert site.service.ask(path).status == 200
     site.service.end()
     assert "sesame" not in "".join(site.service.lines)
+
+
+def test_what_is_no_detection_hides_nothing_else(make_site: MakeSite) -> None:
+    """The mapping refuses a field that is wrong, and lets through one that is missing."""
+    site = make_site(UI_PAGE_SIZE="3")
+    oldest, newest = (site.recorder.frame("gate", at, "astronaut") for at in (NINE, NINE + 9000))
+    whole = site.recorder.frame("gate", NINE + 5000, "astronaut")
+    lacking = [
+        {name: value for name, value in whole.items() if name != gone} for gone in ("image", "objects", "models")
+    ]
+    wrong = [
+        whole | {"camera": "<b>", "classes": ["<b>"]},
+        whole | {"id": "../../etc"},
+        whole | {"captured_at": -1},
+        whole | {"image": "../../etc/passwd"},
+    ]
+    documents = [
+        one | {"id": f"gate-2-{n}"} | ({"id": one["id"]} if one["id"][0] == "." else {})
+        for n, one in enumerate([*lacking, *wrong])
+    ]
+    site.recorder.publish(oldest, newest, *documents)
+    shown, link = [], "/"
+    while link:
+        page = site.service.ask(link).body.decode()
+        assert "<b>" not in page.replace("<b>gate</b>", "") and "passwd" not in page
+        shown += re.findall(r'id="frame-([^"]+)"', page)
+        link = (re.findall(r'rel="next" href="([^"]+)"', page) or [""])[0].replace("&amp;", "&")
+    # The one with a picture elsewhere is shown, without it.
+    assert shown == [newest["id"], "gate-2-6", oldest["id"]]
+    for bad in ("gate-2-0", "gate-2-3"):
+        assert site.service.ask(f"/frames/{bad}").status == 404
+    assert "cctv_ui_bad_documents_total" in site.service.ask("/metrics").body.decode()
 
 
 def test_elasticsearch_that_hangs_is_away_in_time(make_site: MakeSite, elasticsearch: Any) -> None:

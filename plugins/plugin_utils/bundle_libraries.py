@@ -224,10 +224,10 @@ def models(parts, entry):
             run_pip(task, "--requirement", path, target=target)
         paths = ["%s-%d" % (libraries, number) for number in range(len(entry["requirements"]))] + entry["sources"]
         task.run(
-            [sys.executable, "-m", entry["module"], os.path.join(task.folder, "models")],
+            [sys.executable, "-m", entry["module"], task.folder],
             change={"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"},
         )
-        os.unlink(os.path.join(task.folder, "models", ".lock"))
+        os.unlink(os.path.join(task.folder, ".lock"))
 
     step = parts.step(
         "models-" + entry["name"],
@@ -241,4 +241,4 @@ def models(parts, entry):
         needs=[pip(parts)],
         weight=60,
     )
-    parts.programs["models-" + entry["name"]] = (step, "models", "", None)
+    parts.programs["models-" + entry["name"]] = (step, "", "", None)

@@ -97,8 +97,9 @@ class Keeper:
         return ""
 
     def _keep_alias(self) -> str:
-        # Not before its template is there.
-        if self._problems.get("templates") or self._search.has_alias():
+        if self._problems.get("templates"):
+            return "waiting for its template"
+        if self._search.has_alias():
             return ""
         name = index_of(self._now())
         self._search.create(name)

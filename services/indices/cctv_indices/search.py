@@ -145,7 +145,7 @@ class Search:
         with _plainly():
             self._client.indices.refresh(index=f"{ALIAS}-*,{DEAD_LETTERS}", ignore_unavailable=True)
             found: Any = self._client.cat.indices(
-                index=f"{ALIAS}-*,{DEAD_LETTERS}", format="json", h="index,health,docs.count", expand_wildcards="open"
+                index=f"{ALIAS}-*,{DEAD_LETTERS}*", format="json", h="index,health,docs.count", expand_wildcards="open"
             )
         return {said["index"]: int(said["docs.count"]) for said in found if said["health"] != "red"}
 

@@ -20,7 +20,7 @@ def index(chain: Chain, *documents: dict[str, Any]) -> None:
 
 
 def names(chain: Chain) -> set[str]:
-    return {said["index"] for said in chain.elasticsearch.ask("/_cat/indices/detections-*,dead-letters?format=json")}
+    return {said["index"] for said in chain.elasticsearch.ask("/_cat/indices/detections-*,dead-letters*?format=json")}
 
 
 def test_templates_and_the_alias_are_there_and_come_back(chain: Chain) -> None:

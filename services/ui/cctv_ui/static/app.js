@@ -44,7 +44,7 @@ function asked() {
     const input = form.elements[name];
     if (name !== 'from' && name !== 'to') said.append(name, value);
     // What nobody has touched stays as exact as the link was.
-    else if (input.dataset.utc && input.value === localInput(input.dataset.utc)) said.append(name, input.dataset.utc);
+    else if (input.dataset.utc && +new Date(value) === +new Date(localInput(input.dataset.utc))) said.append(name, input.dataset.utc);
     else said.append(name, new Date(value).toISOString().replace('.000Z', 'Z'));
   }
   return said.toString().replaceAll('%3A', ':').replaceAll('%2C', ',');

@@ -76,6 +76,6 @@ class Intake:
 
     def written(self, batch: Batch, now_ms: float) -> None:
         """Count what was written."""
+        self._bytes.inc(batch.size)
         for frame in batch.frames:
             self._metrics.sent(frame.camera, frame.age_ms(now_ms))
-        self._bytes.inc(batch.size)

@@ -21,7 +21,8 @@ def rendered(*names: str, **variables: Any) -> str:
         trim_blocks=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(ROLE / "templates")
     )
     environment.filters |= {
-        "to_json": lambda value, **__: yaml.dump(value, default_flow_style=True, width=10_000).strip()
+        "bool": bool,
+        "to_json": lambda value, **__: yaml.dump(value, default_flow_style=True, width=10_000).strip(),
     }
     values = {
         **DEFAULTS,

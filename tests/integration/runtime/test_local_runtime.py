@@ -189,7 +189,7 @@ def test_a_crash_loop_is_reported_with_its_last_lines(machine: Machine) -> None:
     assert failed["msg"].endswith("cannot go on")
 
 
-def test_a_wrong_setting_is_reported_after_the_first_start(machine: Machine, tmp_path: Path) -> None:
+def test_a_wrong_setting_is_reported_sooner_than_a_crash_loop(machine: Machine, tmp_path: Path) -> None:
     machine.supervisor()
     failed = machine.apply(settings(SAYS="wrong"), machine.app())
     assert failed["msg"].endswith("SAYS='wrong': expected anything else")

@@ -6,7 +6,7 @@ from cctv_common.frames import Frame, Headers
 from cctv_common.images import image_path
 from cctv_common.jpeg import BadFrame
 from cctv_common.log import Log
-from cctv_common.metrics import StageMetrics
+from cctv_common.metrics import StageMetrics, WorkMetrics
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
 
 from cctv_archiver.store import Image
@@ -41,6 +41,7 @@ class Intake:
         self._missed = Counter(
             "cctv_archiver_records_missed", "Records that Kafka removed before they were read", registry=registry
         )
+        self._work = WorkMetrics("archiver", registry)
         self._bytes = Counter("cctv_archiver_bytes_written", "Bytes of pictures written", registry=registry)
 
     def begin(self) -> None:
@@ -77,5 +78,6 @@ class Intake:
     def written(self, batch: Batch, now_ms: float) -> None:
         """Count what was written."""
         self._bytes.inc(batch.size)
+        self._work.batch(len(batch.frames))
         for frame in batch.frames:
             self._metrics.sent(frame.camera, frame.age_ms(now_ms))

@@ -11,8 +11,9 @@ from cctv_common.frames import Headers
 from cctv_common.health import Health
 from cctv_common.kafka import consumer_config
 from cctv_common.log import Log
+from cctv_common.metrics import KafkaLag
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from prometheus_client import REGISTRY, CollectorRegistry, Gauge
+from prometheus_client import REGISTRY, CollectorRegistry
 
 from cctv_archiver.intake import MAX_IMAGES, Batch, Intake
 from cctv_archiver.settings import Settings
@@ -43,7 +44,7 @@ class Source:
         self._writer = writer
         self._health = health
         self._log = log
-        self._lag = Gauge("cctv_kafka_lag_records", "Records of detection-images not yet written", registry=registry)
+        self._lag = KafkaLag("archiver", settings.kafka_detection_images_topic, registry)
         self._batch = Batch()
         self._writing: Batch | None = None
         self._writing_since = 0.0
@@ -192,5 +193,4 @@ class Source:
         if any(b["state"] == "UP" and b["nodeid"] >= 0 for b in said["brokers"].values()) and self._assigned:
             self._health.set_ready("kafka")
             self._errors_told.clear()
-        topic = said["topics"].get(self._topic, {"partitions": {}})
-        self._lag.set(sum(max(0, p["consumer_lag"]) for p in topic["partitions"].values()))
+        self._lag.heard(said)

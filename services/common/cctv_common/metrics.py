@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 AGE_BUCKETS = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10)
+MODEL_BUCKETS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30)
+BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 16, 32, 64)
 
 
 class _Log(Protocol):
@@ -59,3 +62,65 @@ class StageMetrics:
         if cause not in self._told:
             self._told.add(cause)
             log.warning("bad record", cause=cause, problem=message, note="logged once per cause, counted always")
+
+
+class WorkMetrics:
+    """How a stage works on frames: how many wait, how many are worked on together, and how long models take.
+
+    A stage has what it does: one that uses no model counts none.
+    """
+
+    def __init__(self, stage: str, registry: CollectorRegistry = REGISTRY) -> None:
+        self._stage = stage
+        self._waiting = Gauge("cctv_frames_waiting", "Frames that wait in the stage", ["stage"], registry=registry)
+        self._batch = Histogram(
+            "cctv_batch_frames",
+            "Frames that the stage worked on together",
+            ["stage"],
+            buckets=BATCH_BUCKETS,
+            registry=registry,
+        )
+        self._model = Histogram(
+            "cctv_model_seconds",
+            "Time of an answer of the model, to all frames of a batch",
+            ["stage", "model"],
+            buckets=MODEL_BUCKETS,
+            registry=registry,
+        )
+
+    def waiting(self, frames: Callable[[], float]) -> None:
+        """Have ``frames`` asked how many wait, whenever somebody wants to know."""
+        self._waiting.labels(self._stage).set_function(frames)
+
+    def batch(self, frames: int) -> None:
+        """Count frames that are worked on together."""
+        self._batch.labels(self._stage).observe(frames)
+
+    def model(self, name: str, seconds: float) -> None:
+        """Count a model's answer."""
+        self._model.labels(self._stage, name).observe(seconds)
+
+
+class KafkaLag:
+    """How many records wait for the stage in Kafka, by what librdkafka says of itself now and then."""
+
+    def __init__(self, stage: str, topic: str, registry: CollectorRegistry = REGISTRY) -> None:
+        self._topic = topic
+        self._lag = Gauge(
+            "cctv_kafka_lag_records", "Records that the stage has not read yet", ["stage"], registry=registry
+        ).labels(stage)
+
+    def heard(self, said: Mapping[str, Any]) -> None:
+        """Take librdkafka's statistics, as read from its JSON."""
+        topic = said["topics"].get(self._topic, {"partitions": {}})
+        self._lag.set(sum(map(_lag, topic["partitions"].values())))
+
+    def set(self, records: float) -> None:
+        """Say it, where no librdkafka reads."""
+        self._lag.set(records)
+
+
+def _lag(partition: Mapping[str, Any]) -> int:
+    # What was stored is newer than what was committed; -1 stands for neither. A partition that nothing was read of has no such.
+    stored, committed = int(partition["consumer_lag_stored"]), int(partition["consumer_lag"])
+    return max(0, stored if stored >= 0 else committed)

@@ -28,9 +28,10 @@ def main() -> None:
     stop = stop_event()
     health = Health()
     metrics = StageMetrics("consumer")
+    model_metrics = ModelMetrics()
     client = _client(settings)
     try:
-        models = _models(settings, client, health, log)
+        models = _models(settings, client, model_metrics, health, log)
     except LabelsError as error:
         print(f"IMAGENET_LABELS_FILE: {error}", file=sys.stderr, flush=True)
         raise SystemExit(EXIT_CONFIG) from None
@@ -38,6 +39,7 @@ def main() -> None:
     with HealthServer(health, settings.http_host, settings.http_port):
         sink = Sink(settings, metrics, health, log)
         pipeline = Pipeline(models, settings, sink.publish, metrics, health, log)
+        model_metrics.work.waiting(pipeline.waiting)
         source = Source(settings, pipeline.feed, pipeline.forget, metrics, health, log)
 
         def dispatch() -> None:
@@ -71,7 +73,7 @@ def _client(settings: Settings) -> Client:
     return GrpcClient(settings.tf_serving_grpc_target)
 
 
-def _models(settings: Settings, client: Client, health: Health, log: Log) -> list[Model]:
+def _models(settings: Settings, client: Client, metrics: ModelMetrics, health: Health, log: Log) -> list[Model]:
     def changed(model: str, cause: str) -> None:
         health.set_ready(f"model {model}", cause)
         if cause:
@@ -79,7 +81,6 @@ def _models(settings: Settings, client: Client, health: Health, log: Log) -> lis
         else:
             log.info("model answers", model=model)
 
-    metrics = ModelMetrics()
     models = []
     for said in settings.models:
         health.set_ready(f"model {said.name}", "has not answered yet")

@@ -13,7 +13,7 @@ from cctv_common.health import Health
 from cctv_common.jpeg import BadFrame
 from cctv_common.kafka import consumer_config, producer_config
 from cctv_common.log import Log
-from cctv_common.metrics import StageMetrics
+from cctv_common.metrics import KafkaLag, StageMetrics
 from confluent_kafka import (
     OFFSET_END,
     TIMESTAMP_NOT_AVAILABLE,
@@ -24,7 +24,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from prometheus_client import REGISTRY, CollectorRegistry, Gauge
+from prometheus_client import REGISTRY, CollectorRegistry
 
 from cctv_consumer.settings import Settings
 
@@ -56,7 +56,7 @@ class Source:
         self._metrics = metrics
         self._health = health
         self._log = log
-        self._lag = Gauge("cctv_kafka_lag_records", "Records of videocam not yet read", registry=registry)
+        self._lag = KafkaLag("consumer", settings.kafka_videocam_topic, registry)
         self._sought_at = 0.0
         self._errors_told: set[int] = set()
         self._assigned = False
@@ -192,8 +192,7 @@ class Source:
         if any(b["state"] == "UP" and b["nodeid"] >= 0 for b in said["brokers"].values()) and self._assigned:
             self._health.set_ready("kafka")
             self._errors_told.clear()
-        topic = said["topics"].get(self._settings.kafka_videocam_topic, {"partitions": {}})
-        self._lag.set(sum(max(0, p["consumer_lag"]) for p in topic["partitions"].values()))
+        self._lag.heard(said)
 
 
 class Sink:

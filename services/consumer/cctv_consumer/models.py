@@ -10,7 +10,8 @@ from concurrent.futures import Future
 import cv2
 import numpy as np
 from cctv_common.frames import Prediction
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from cctv_common.metrics import WorkMetrics
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from cctv_consumer.circuit import Circuit
 from cctv_consumer.handlers import BadAnswer, Handler, Outputs
@@ -27,20 +28,7 @@ class ModelMetrics:
     """How models do, by model."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self.seconds = Histogram(
-            "cctv_predict_seconds",
-            "Time of a Predict call that was answered",
-            ["model"],
-            buckets=(0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2),
-            registry=registry,
-        )
-        self.batch = Histogram(
-            "cctv_predict_batch_frames",
-            "Frames in a Predict call",
-            ["model"],
-            buckets=(1, 2, 3, 4, 6, 8, 16, 32),
-            registry=registry,
-        )
+        self.work = WorkMetrics("consumer", registry)
         self.failures = Counter(
             "cctv_predict_failures", "Predict calls without an answer", ["model", "cause"], registry=registry
         )
@@ -62,8 +50,7 @@ class Model:
         self._settings = settings
         self._handler = handler
         self._client = client
-        self._seconds = metrics.seconds.labels(self.name)
-        self._batch = metrics.batch.labels(self.name)
+        self._work = metrics.work
         self._failures = metrics.failures
         self._up = metrics.up.labels(self.name)
         self._tell = changed
@@ -81,7 +68,7 @@ class Model:
         if not self.circuit.closed:
             answered(ModelError(self.circuit.cause, "the model does not answer"))
             return
-        self._batch.observe(len(jpegs))
+        self._work.batch(len(jpegs))
         self._ask(jpegs, timeout_s, answered)
 
     def probe(self) -> None:
@@ -101,7 +88,7 @@ class Model:
                 else:
                     self.circuit.failed(answer.cause)
             else:
-                self._seconds.observe(time.monotonic() - began)
+                self._work.model(self.name, time.monotonic() - began)
                 self.circuit.answered()
             answered(answer)
 

@@ -113,9 +113,6 @@ class Pipeline:
         self._imprinting = 0
         self._size = BatchSize(policy.predict_batch_size, policy.predict_timeout_ms / 1000 * TARGET)
         self._pool = ThreadPoolExecutor(policy.imprint_threads, thread_name_prefix="imprint")
-        Gauge("cctv_backlog_frames", "Frames that wait for a model", registry=registry).set_function(
-            lambda: len(self._backlog)
-        )
         Gauge("cctv_predict_in_flight", "Batches that models are working on", registry=registry).set_function(
             lambda: len(self._calls)
         )
@@ -131,6 +128,10 @@ class Pipeline:
                 else:
                     self._metrics.dropped(frame.camera, "superseded")
             self._changed.notify_all()
+
+    def waiting(self) -> int:
+        """How many frames wait for a model."""
+        return len(self._backlog)
 
     def forget(self) -> None:
         """Give up what waits: its cameras are another consumer's now."""

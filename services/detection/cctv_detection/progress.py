@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cctv_common.log import Log
-from cctv_common.metrics import StageMetrics
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from cctv_common.metrics import KafkaLag, StageMetrics, WorkMetrics
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
 from cctv_detection.worker import Event, Looked
 
+DETECTORS = "detectors"
+"""The model that is counted: a frame is shown to all detectors in turn, and drawn on."""
 SECONDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10, 30)
 
 
@@ -20,9 +22,7 @@ class Progress:
     def __init__(self, log: Log, registry: CollectorRegistry = REGISTRY) -> None:
         self._log = log
         self._frames = StageMetrics("detection", registry)
-        self._frame_seconds = Histogram(
-            "cctv_detection_frame_seconds", "Time a worker took for a frame", buckets=SECONDS, registry=registry
-        )
+        self._work = WorkMetrics("detection", registry)
         self._batch_seconds = Histogram(
             "cctv_detection_batch_seconds",
             "Time that batches took, by what was done in it",
@@ -34,9 +34,7 @@ class Progress:
         self._lost = Counter(
             "cctv_detection_lost_records", "Records that were gone before they were read", registry=registry
         )
-        self._behind = Gauge(
-            "cctv_detection_behind_records", "Records of videocam that wait to be read", registry=registry
-        )
+        self._lag = KafkaLag("detection", "", registry)
         self._last = -1
 
     def heard(self, events: Iterable[Event]) -> None:
@@ -45,7 +43,7 @@ class Progress:
             if isinstance(event, Looked):
                 self._frames.received(event.camera)
                 self._frames.sent(event.camera, event.done_at - event.captured_at)
-                self._frame_seconds.observe(event.took_s)
+                self._work.model(DETECTORS, event.took_s)
             elif event.camera:
                 self._frames.received(event.camera)
                 self._frames.bad_record(event.cause, event.message, self._log, event.camera)
@@ -71,7 +69,8 @@ class Progress:
     def _source(self, batch: int, source: Mapping[str, Any]) -> None:
         read = int(source["numInputRows"])
         self._records.inc(read)
-        self._behind.set(float((source.get("metrics") or {}).get("maxOffsetsBehindLatest") or 0))
+        self._work.batch(read)
+        self._lag.set(float((source.get("metrics") or {}).get("maxOffsetsBehindLatest") or 0))
         ranges = offsets(source["startOffset"], source["endOffset"])
         lost = sum(end - start for start, end in ranges.values()) - read
         if lost > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
 from typing import cast
@@ -11,9 +12,10 @@ from cctv_common.health import Health
 from cctv_common.jpeg import BadFrame
 from cctv_common.kafka import client_config, consumer_config
 from cctv_common.log import Log
-from cctv_common.metrics import StageMetrics
+from cctv_common.metrics import KafkaLag, StageMetrics
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
+from prometheus_client import REGISTRY, CollectorRegistry
 
 from cctv_video.hub import Hub, Picture
 from cctv_video.settings import Settings
@@ -60,13 +62,24 @@ class Intake:
 class Reader(threading.Thread):
     """The Kafka thread. It outlives brokers and topics; ``failed`` says that it ended by an error of its own."""
 
-    def __init__(self, settings: Settings, intake: Intake, health: Health, stop: threading.Event, log: Log) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        intake: Intake,
+        health: Health,
+        stop: threading.Event,
+        log: Log,
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
         super().__init__(name="kafka", daemon=True)
         self._topic = settings.kafka_videodisplay_topic
+        self._lag = KafkaLag("video", self._topic, registry)
         self._brokers = settings.kafka_bootstrap_servers
         # The client insists on a group. Partitions are assigned by hand, so nobody ever joins it.
         self._config = consumer_config(settings, "video", f"video-{uuid.uuid4().hex}") | {
             "error_cb": self._on_error,
+            "statistics.interval.ms": 2000,
+            "stats_cb": lambda said: self._lag.heard(json.loads(said)),
             "fetch.queue.backoff.ms": 20,
             "fetch.error.backoff.ms": 100,
         }

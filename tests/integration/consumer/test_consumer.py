@@ -130,8 +130,8 @@ def test_both_replicas_share_the_load_and_cameras_share_batches(
     wait_for("ten calls", ten_calls)
     camera.until("predicted frame", predicted, coffee)
     assert min(calls()) >= 0.3 * sum(calls())
-    frames = consumer.metric("cctv_predict_batch_frames_sum")
-    assert consumer.metric("cctv_predict_batch_frames_count") < 0.7 * frames
+    frames = consumer.metric("cctv_batch_frames_sum")
+    assert consumer.metric("cctv_batch_frames_count") < 0.7 * frames
     for name in names:
         order = [f.frame for f in camera.shown if f.camera == name]
         assert order == sorted(set(order))

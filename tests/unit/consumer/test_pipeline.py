@@ -126,6 +126,7 @@ class Bench:
             self.registry,
             now_ms=lambda: time.time() * 1000 + self.skew_ms,
         )
+        model_metrics.work.waiting(self.pipeline.waiting)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.pipeline.run, args=[self._stop])
 
@@ -318,7 +319,7 @@ def test_a_flood_is_held_back_to_the_newest_frames(start: Start) -> None:
     bench.server.manual = True
     bench.feed(*range(1000))
     bench.feed(*range(1000, 2000))
-    assert bench.registry.get_sample_value("cctv_backlog_frames") <= 8
+    assert bench.registry.get_sample_value("cctv_frames_waiting", {"stage": "consumer"}) <= 8
     wait_for("calls", lambda: len(bench.server.held) >= 2)
     bench.server.manual = False
     for future, jpegs in bench.server.held:

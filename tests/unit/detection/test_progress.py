@@ -30,7 +30,8 @@ def test_counts_a_batch_once() -> None:
         counts.batches([first])
     assert registry.get_sample_value("cctv_detection_records_total") == 6
     assert registry.get_sample_value("cctv_detection_lost_records_total") == 0
-    assert registry.get_sample_value("cctv_detection_behind_records") == 3
+    assert registry.get_sample_value("cctv_kafka_lag_records", {"stage": "detection"}) == 3
+    assert registry.get_sample_value("cctv_batch_frames_sum", {"stage": "detection"}) == 6
     assert registry.get_sample_value("cctv_detection_batch_seconds_count", {"part": "addBatch"}) == 1
 
 

@@ -142,9 +142,8 @@ def test_a_kafka_thread_that_hangs_is_found(monkeypatch: pytest.MonkeyPatch, int
         monkeypatch.setattr(reader, kind, lambda config: made.append(HangingClient(config)) or made[-1])
     health = Health(max_silence_s=0.2)
     stop = threading.Event()
-    thread = Reader(
-        Settings(kafka_bootstrap_servers="127.0.0.1:9"), intake, health, stop, structlog.stdlib.get_logger()
-    )
+    settings = Settings(kafka_bootstrap_servers="127.0.0.1:9")
+    thread = Reader(settings, intake, health, stop, structlog.stdlib.get_logger(), CollectorRegistry())
     assert "kafka" in health.unmet()
     thread.start()
     try:
@@ -166,9 +165,8 @@ def test_a_kafka_thread_that_fails_ends_the_service(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(reader, "Consumer", broken)
     stop = threading.Event()
-    thread = Reader(
-        Settings(kafka_bootstrap_servers="127.0.0.1:9"), intake, Health(), stop, structlog.stdlib.get_logger()
-    )
+    settings = Settings(kafka_bootstrap_servers="127.0.0.1:9")
+    thread = Reader(settings, intake, Health(), stop, structlog.stdlib.get_logger(), CollectorRegistry())
     thread.start()
     thread.join(10)
     assert stop.is_set() and thread.failed

@@ -12,6 +12,7 @@ from importlib import resources
 from typing import Any
 
 import jinja2
+from cctv_common.guard import Guard
 from cctv_common.health import Health, routes
 from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.applications import Starlette
@@ -23,12 +24,19 @@ from starlette.types import ASGIApp
 
 from cctv_ui import index, pictures
 from cctv_ui.frames import BadDocument, Found
-from cctv_ui.guard import Guard
 from cctv_ui.index import Index, Page
 from cctv_ui.pictures import Pictures
 from cctv_ui.search import FRAME_ID, BadSearch, Search, Span, Timeline, iso
 from cctv_ui.watch import Watch
 
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
 STATIC = {"app.js": "text/javascript", "style.css": "text/css", "icon.svg": "image/svg+xml"}
 SPAN_NAMES = {
     "15m": "Last 15 minutes",
@@ -204,7 +212,7 @@ def application(
         lifespan=lifespan,
     )
     # Outside of everything, so that it also holds for what Starlette answers by itself.
-    return Guard(app, username, password)
+    return Guard(app, HEADERS, username, password)
 
 
 NO_FRAME = "No frame has this id: it was never seen, is not indexed yet, or has expired."

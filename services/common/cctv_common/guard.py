@@ -1,10 +1,11 @@
-"""What holds for every answer: headers that keep browsers from mischief, and the password."""
+"""What holds for every answer of a page: headers that keep browsers from mischief, and the password."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import hmac
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -12,21 +13,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 OPEN = ("/healthz", "/readyz", "/metrics")
 """Asked by machines that know no password, and tell nothing of what was seen."""
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
+CREDENTIALS = ("authorization", "x-authorization")
+"""The second is for who asks through Kubernetes' API server, which keeps the first for itself."""
 
 
 class Guard:
     """Adds the headers; asks for the password, when there is one."""
 
-    def __init__(self, app: ASGIApp, username: str, password: str) -> None:
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str], username: str = "", password: str = "") -> None:
         self._app = app
+        self._headers = headers
         # Digests are of one length, so that comparing them tells nothing, not even how long the password is.
         self._expected = _digest(f"{username}:{password}".encode()) if password else None
 
@@ -39,7 +35,7 @@ class Guard:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in self._headers.items():
                     headers[name] = value
             await send(message)
 
@@ -47,9 +43,11 @@ class Guard:
         await app(scope, receive, guarded)
 
     def _admits(self, headers: Headers) -> bool:
-        if self._expected is None:
-            return True
-        scheme, __, said = headers.get("authorization", "").partition(" ")
+        return self._expected is None or any(self._is_it(headers.get(name, "")) for name in CREDENTIALS)
+
+    def _is_it(self, credentials: str) -> bool:
+        assert self._expected is not None
+        scheme, __, said = credentials.partition(" ")
         if scheme.lower() != "basic":
             return False
         try:

@@ -45,10 +45,20 @@ def main() -> None:
     )
     intake = Intake(hub, StageMetrics("video"), settings.kafka_max_frame_bytes, log)
     reader = Reader(settings, intake, health, stop, log)
-    server = Server(application(hub, health, write_timeout_s=settings.video_write_timeout_ms / 1000), hub)
+    password = settings.video_password.get_secret_value()
+    app = application(
+        hub,
+        health,
+        write_timeout_s=settings.video_write_timeout_ms / 1000,
+        root_path=settings.video_root_path,
+        username=settings.video_username,
+        password=password,
+    )
+    server = Server(app, hub)
     threading.Thread(target=_end, args=(stop, server), name="end", daemon=True).start()
     reader.start()
-    log.info("serving", url=f"http://{settings.http_host}:{settings.http_port}/", cameras=settings.video_cameras)
+    url = f"http://{settings.http_host}:{settings.http_port}{settings.video_root_path}/"
+    log.info("serving", url=url, cameras=settings.video_cameras, password=bool(password))
     server.run(sockets=[listener])
     stop.set()
     reader.join(timeout=2)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
+import re
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from importlib import resources
 
+from cctv_common.frames import CAMERA_ID
+from cctv_common.guard import Guard
 from cctv_common.health import Health, routes
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 from starlette.applications import Starlette
@@ -14,110 +17,33 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cctv_video.hub import BOUNDARY, Full, Hub, Viewer, iso, part
+from cctv_video.hub import Full, Hub, iso
+from cctv_video.sizes import rung
+from cctv_video.stream import Stream, Streams
 
-HEARTBEAT_S = 2.0
-HEARTBEAT = part({"Content-Length": 0}, b"")
 RETRY_AFTER_S = "5"
-GOODBYE_S = 0.3
-"""How long the end of a stream may take when the server ends."""
-
 FILES = {
-    "/": ("index.html", "text/html"),
     "/static/app.js": ("app.js", "text/javascript"),
     "/static/style.css": ("style.css", "text/css"),
     "/static/icon.svg": ("icon.svg", "image/svg+xml"),
 }
-PAGE_HEADERS = {
-    "Cache-Control": "no-cache",
+# Pictures may be shown in other people's pages, this page only in its own site's.
+HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-LIVE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Accel-Buffering": "no"}
+FRESH = {"Cache-Control": "no-cache"}
+LIVE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+"""Of the paths under which a proxy may show the page."""
+WIDTHS_PX = (16, 7680)
+RATES_FPS = (0.1, 60)
 
 Endpoint = Callable[[Request], Coroutine[object, object, Response]]
-
-
-class ViewerMetrics:
-    """What happens to viewers; never by camera or address."""
-
-    def __init__(self, hub: Hub, registry: CollectorRegistry = REGISTRY) -> None:
-        Gauge("cctv_video_viewers", "Streams open", registry=registry).set_function(hub.viewers)
-        self.refused = Counter("cctv_video_viewers_refused", "Streams refused at the cap", registry=registry)
-        self.stalled = Counter("cctv_video_viewers_stalled", "Viewers dropped: they took no byte", registry=registry)
-        self.sent = Counter("cctv_video_pictures_sent", "Pictures handed to viewers' sockets", registry=registry)
-
-
-class Stream(Response):
-    """A multipart stream of pictures that ends with its viewer, with the hub, or when nothing is taken any more."""
-
-    def __init__(
-        self, viewer: Viewer, media_type: str, metrics: ViewerMetrics, write_timeout_s: float, heartbeat: bool
-    ) -> None:
-        self.status_code = 200
-        self.background = None
-        self.init_headers(LIVE_HEADERS | {"Content-Type": f"{media_type}; boundary={BOUNDARY.decode()}"})
-        self._viewer = viewer
-        self._metrics = metrics
-        self._write_timeout_s = write_timeout_s
-        self._heartbeat_s = HEARTBEAT_S if heartbeat else None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the stream as an ASGI application."""
-        with self._viewer:
-            streaming = asyncio.ensure_future(self._pictures(send))
-            leaving = asyncio.ensure_future(_gone(receive))
-            ending = asyncio.ensure_future(self._viewer.ended.wait())
-            try:
-                await asyncio.wait((streaming, leaving, ending), return_when=asyncio.FIRST_COMPLETED)
-                if ending.done():
-                    await asyncio.wait((streaming, leaving), timeout=GOODBYE_S, return_when=asyncio.FIRST_COMPLETED)
-                if streaming.done():
-                    streaming.result()
-                elif ending.done():
-                    await _cut(scope, leaving)
-            except TimeoutError:
-                self._metrics.stalled.inc()
-                await _cut(scope, leaving)
-            finally:
-                for task in (streaming, leaving, ending):
-                    task.cancel()
-
-    async def _pictures(self, send: Send) -> None:
-        async def write(body: bytes, more: bool = True) -> None:
-            async with asyncio.timeout(self._write_timeout_s):
-                await send({"type": "http.response.body", "body": body, "more_body": more})
-
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await write(b"--" + BOUNDARY + b"\r\n")
-        while True:
-            await write(b"")  # waits until the socket has taken everything, so that the picture chosen next is new
-            try:
-                async with asyncio.timeout(self._heartbeat_s):
-                    picture = await self._viewer.next()
-            except TimeoutError:
-                await write(HEARTBEAT)
-                continue
-            if picture is None:
-                await write(b"", more=False)
-                return
-            await write(picture.part)
-            self._metrics.sent.inc()
-
-
-async def _cut(scope: Scope, leaving: asyncio.Future[None]) -> None:
-    """End a connection that takes nothing: a mere close would keep its bytes until it does."""
-    scope["state"]["abort"]()
-    await leaving
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def application(
@@ -125,50 +51,69 @@ def application(
     health: Health,
     *,
     write_timeout_s: float = 5.0,
+    root_path: str = "",
+    username: str = "",
+    password: str = "",
     registry: CollectorRegistry = REGISTRY,
-) -> Starlette:
-    """The service's ASGI application; the server gives each request's state an ``abort`` of its connection."""
-    metrics = ViewerMetrics(hub, registry)
+) -> ASGIApp:
+    """The service's ASGI application; the server gives each request's state its `stream.Line`."""
+    Gauge("cctv_video_viewers", "Streams open", registry=registry).set_function(hub.viewers)
+    refused = Counter("cctv_video_viewers_refused", "Streams refused at the cap", registry=registry)
+    streams = Streams(
+        sent=Counter("cctv_video_pictures_sent", "Pictures handed to viewers' sockets", registry=registry),
+        stalled=Counter("cctv_video_viewers_stalled", "Viewers dropped: they took no byte", registry=registry),
+        write_timeout_s=write_timeout_s,
+    )
 
-    def stream(request: Request, camera: str | None) -> Response:
-        media_type = "multipart/x-mixed-replace" if camera else "multipart/mixed"
+    def stream(request: Request, cameras: Collection[str] | None, media_type: str) -> Response:
+        width, fps = _width(request), _number(request, "fps", RATES_FPS, "frames a second")
         if request.method == "HEAD":
-            return Response(headers=LIVE_HEADERS, media_type=media_type)
+            return Response(headers=LIVE, media_type=media_type)
         try:
-            viewer = hub.watch(camera)
+            viewer = hub.watch(cameras, width=width, fps=fps)
         except Full:
-            metrics.refused.inc()
+            refused.inc()
             raise HTTPException(503, "as many viewers as are allowed", {"Retry-After": RETRY_AFTER_S}) from None
-        return Stream(viewer, media_type, metrics, write_timeout_s, heartbeat=camera is None)
+        return Stream(viewer, LIVE, media_type, streams, heartbeat=media_type == "multipart/mixed")
 
     async def live(request: Request) -> Response:
-        """All cameras in one stream: a browser opens six connections to a host, and there are more cameras."""
-        camera = request.query_params.get("camera")
-        return stream(request, None) if camera is None else stream(request, known(camera))
+        """Many cameras in one stream: a browser opens six connections to a host, and there are more cameras."""
+        asked = request.query_params.get("cameras")
+        if asked is None:
+            return stream(request, None, "multipart/mixed")
+        cameras = dict.fromkeys(asked.split(","))
+        for wrong in (camera for camera in cameras if not CAMERA_ID.fullmatch(camera)):
+            raise HTTPException(400, f"cameras={wrong[:80]}: expected ids of cameras, with commas")
+        # One that is not known yet may be soon.
+        if not any(hub.knows(camera) for camera in cameras):
+            raise HTTPException(404, "no such camera")
+        return stream(request, cameras, "multipart/mixed")
 
     async def mjpeg(request: Request) -> Response:
-        return stream(request, known(request.path_params["camera"]))
+        return stream(request, (known(request),), "multipart/x-mixed-replace")
 
     async def snapshot(request: Request) -> Response:
-        picture = hub.picture(known(request.path_params["camera"]))
+        picture = await hub.snapshot(known(request), _width(request))
         if picture is None:
             raise HTTPException(503, "no frame yet", {"Retry-After": RETRY_AFTER_S})
-        return Response(picture.jpeg, headers=LIVE_HEADERS | picture.headers(), media_type="image/jpeg")
+        return Response(picture.jpeg, headers=LIVE | picture.headers(), media_type="image/jpeg")
 
     async def cameras(__: Request) -> Response:
-        return JSONResponse({"now": iso(time.time() * 1000), "cameras": hub.statuses()}, headers=LIVE_HEADERS)
+        return JSONResponse({"now": iso(time.time() * 1000), "cameras": hub.statuses()}, headers=LIVE)
 
-    def known(camera: str) -> str:
+    def known(request: Request) -> str:
+        camera: str = request.path_params["camera"]
         if not hub.knows(camera):
             raise HTTPException(404, "no such camera")
         return camera
 
     async def error(__: Request, problem: Exception) -> Response:
         assert isinstance(problem, HTTPException)
-        return JSONResponse({"error": problem.detail}, problem.status_code, {**LIVE_HEADERS, **(problem.headers or {})})
+        return JSONResponse({"error": problem.detail}, problem.status_code, {**LIVE, **(problem.headers or {})})
 
-    return Starlette(
+    app = Starlette(
         routes=[
+            Route("/", _page(root_path)),
             *(Route(path, _file(name, media_type)) for path, (name, media_type) in FILES.items()),
             Route("/live", live),
             Route("/cameras", cameras),
@@ -178,12 +123,67 @@ def application(
         ],
         exception_handlers={HTTPException: error},
     )
+    return _below(root_path, Guard(app, HEADERS, username, password))
+
+
+def _below(root_path: str, app: ASGIApp) -> ASGIApp:
+    """Take requests with ``root_path`` before their path, and without: probes know nothing of proxies."""
+
+    async def shortened(scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if path == root_path or path.startswith(f"{root_path}/"):
+            scope = {**scope, "path": path[len(root_path) :] or "/"}
+        await app(scope, receive, send)
+
+    return shortened if root_path else app
+
+
+def _width(request: Request) -> int | None:
+    width = _number(request, "width", WIDTHS_PX, "pixels")
+    return None if width is None else rung(int(width))
+
+
+def _number(request: Request, name: str, limits: tuple[float, float], unit: str) -> float | None:
+    said = request.query_params.get(name)
+    if said is None:
+        return None
+    least, most = limits
+    # Plain digits: float() also takes "nan" and "1_0".
+    if re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,3})?", said) and least <= float(said) <= most:
+        return float(said)
+    raise HTTPException(400, f"{name}={said[:80]}: expected {unit}, {least:g} to {most:g}")
+
+
+def _page(root_path: str) -> Endpoint:
+    content = _read("index.html").decode()
+
+    async def endpoint(request: Request) -> Response:
+        # A proxy may show the page at a path without a slash at its end, from which a browser finds nothing beside it.
+        prefix = request.headers.get("x-forwarded-prefix", root_path).rstrip("/")
+        start = f'"{prefix}/static/' if prefix and PREFIX.fullmatch(prefix) else '"static/'
+        html = content.replace('"static/', start)
+        return _fresh(request, html.encode(), "text/html", FRESH | {"Vary": "X-Forwarded-Prefix"})
+
+    return endpoint
 
 
 def _file(name: str, media_type: str) -> Endpoint:
-    content = resources.files("cctv_video").joinpath("static", name).read_bytes()
+    content = _read(name)
 
-    async def endpoint(__: Request) -> Response:
-        return Response(content, headers=PAGE_HEADERS, media_type=media_type)
+    async def endpoint(request: Request) -> Response:
+        return _fresh(request, content, media_type, FRESH)
 
     return endpoint
+
+
+def _read(name: str) -> bytes:
+    return resources.files("cctv_video").joinpath("static", name).read_bytes()
+
+
+def _fresh(request: Request, content: bytes, media_type: str, headers: dict[str, str]) -> Response:
+    """What a browser may keep, and asks about each time: what it has is not sent again."""
+    tag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
+    asked = [known.strip().removeprefix("W/") for known in request.headers.get("if-none-match", "").split(",")]
+    if tag in asked:
+        return Response(status_code=304, headers=headers | {"ETag": tag})
+    return Response(content, headers=headers | {"ETag": tag}, media_type=media_type)

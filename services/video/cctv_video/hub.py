@@ -9,70 +9,21 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
-from typing import Any, Literal
-from urllib.parse import quote
+from typing import Any, Literal, NamedTuple
 
 from cctv_common.frames import Frame
 
+from cctv_video.picture import Picture
+from cctv_video.sizes import Sizes
 from cctv_video.stats import Window
 
-BOUNDARY = b"frame"
 Drop = Literal["stale", "out_of_order", "too_many_cameras"]
 
 
 class Full(Exception):
     """There are as many viewers as are allowed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A frame as it goes out: ``part`` is its piece of a multipart stream, made once for all viewers."""
-
-    camera: str
-    key: tuple[int, int]
-    captured_at: int
-    age_ms: float
-    jpeg: bytes
-    label: str
-    part: bytes
-
-    @classmethod
-    def of(cls, frame: Frame, age_ms: float) -> Picture:
-        """Make a frame ready to send; ``age_ms`` is its age now."""
-        label = next((p.label for p in frame.predictions if p.label), "")
-        headers = {
-            "Content-Type": "image/jpeg",
-            "Content-Length": len(frame.jpeg),
-            **describe(frame.camera, frame.frame, frame.captured_at, label),
-        }
-        return cls(
-            camera=frame.camera,
-            key=(frame.epoch, frame.frame),
-            captured_at=frame.captured_at,
-            age_ms=age_ms,
-            jpeg=frame.jpeg,
-            label=label,
-            part=part(headers, frame.jpeg),
-        )
-
-    def headers(self) -> dict[str, str]:
-        """The headers that describe the picture."""
-        return describe(self.camera, self.key[1], self.captured_at, self.label)
-
-
-def describe(camera: str, frame: int, captured_at: int, label: str) -> dict[str, str]:
-    """A picture's own headers; the label comes from a record, so all but plain characters are percent-encoded."""
-    said = {"X-Camera": camera, "X-Frame": str(frame), "X-Captured-At": str(captured_at)}
-    return said | {"X-Label": quote(label[:200], safe=" ,'()/")} if label else said
-
-
-def part(headers: dict[str, Any], body: bytes) -> bytes:
-    """One part of a stream that began with a boundary, and the *next* boundary: without it a browser waits."""
-    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return b"".join((head.encode("ascii"), b"\r\n", body, b"\r\n--", BOUNDARY, b"\r\n"))
 
 
 class _Camera:
@@ -89,41 +40,57 @@ class _Camera:
 
 
 class Viewer:
-    """One open stream. Used on the event loop only, as a context: ``with hub.watch() as viewer``."""
+    """One open stream. Used on the event loop only, as a context: ``with hub.watch() as viewer``.
 
-    def __init__(self, hub: Hub, camera: str | None) -> None:
+    ``on_news`` is called when there may be something to take. The picture that it is called with was just made for
+    viewers of this size, and may be taken though the camera has gone on meanwhile.
+    """
+
+    def __init__(self, hub: Hub, cameras: Collection[str] | None, width: int | None, fps: float | None) -> None:
         self._hub = hub
-        self._camera = camera
-        self._news = asyncio.Event()
+        self._cameras = cameras
+        self.width = width
+        self.period = 1 / fps if fps else 0.0
+        self.on_news: Callable[[Picture | None], None] = lambda picture: None
         self.ended = asyncio.Event()
-        self._sent: dict[str, tuple[int, tuple[int, int]]] = {}
+        self._sent: dict[str, _Sent] = {}
         self._turn = 0
 
-    def notify(self, cameras: Iterable[str]) -> None:
-        """Wake the viewer if one of ``cameras`` is his."""
-        if self._camera is None or self._camera in cameras:
-            self._news.set()
+    def wants(self, cameras: Collection[str]) -> bool:
+        """Whether one of ``cameras`` is his."""
+        return self._cameras is None or any(camera in self._cameras for camera in cameras)
 
-    def end(self) -> None:
-        """Tell the viewer that the hub closes."""
-        self.ended.set()
-        self._news.set()
+    def take(self, made: Picture | None = None) -> Picture | None:
+        """Return a picture that was not sent yet and is due, or None: ``on_news`` tells when to ask again.
 
-    async def next(self) -> Picture | None:
-        """Wait for a picture that was not sent yet and return it, or None when the hub closes.
-
-        With several cameras waiting, the one that this viewer was served longest ago comes first.
+        With several cameras waiting, the one that this viewer was served longest ago comes first. A picture that is
+        not there yet in this viewer's size is asked for.
         """
-        while not self._hub.closed:
-            self._news.clear()
-            waiting = [p for p in self._hub.pictures(self._camera) if self._sent.get(p.camera, (0, None))[1] != p.key]
-            if waiting:
-                picture = min(waiting, key=lambda p: self._sent.get(p.camera, (0, None))[0])
-                self._turn += 1
-                self._sent[picture.camera] = (self._turn, picture.key)
-                return picture
-            await self._news.wait()
+        if self._hub.closed:
+            return None
+        now = self._hub.now()
+        waiting = []
+        for newest in self._hub.pictures(self._cameras):
+            last = self._sent.get(newest.camera, _NEVER)
+            if last.key != newest.key and last.due <= now:
+                waiting.append((last.turn, newest))
+        if len(waiting) > 1:
+            waiting.sort(key=lambda turn_and_picture: turn_and_picture[0])
+        for __, newest in waiting:
+            picture = newest if self.width is None else self._hub.sized(newest, self.width, made)
+            if picture is None or self._sent.get(picture.camera, _NEVER).key == picture.key:
+                continue
+            self._turn += 1
+            self._sent[picture.camera] = _Sent(self._turn, picture.key, self._due(picture.camera, now))
+            return picture
         return None
+
+    def _due(self, camera: str, now: float) -> float:
+        if not self.period:
+            return now
+        # Counted from when the last one was due, so that a camera's own rhythm does not lower the rate.
+        due = self._sent.get(camera, _NEVER).due + self.period
+        return due if due > now else now + self.period
 
     def forget(self, camera: str) -> None:
         """Drop what is remembered of a camera that is gone."""
@@ -134,6 +101,17 @@ class Viewer:
 
     def __exit__(self, *_: object) -> None:
         self._hub.leave(self)
+
+
+class _Sent(NamedTuple):
+    """What a viewer got of a camera last, and when the next picture is due."""
+
+    turn: int
+    key: tuple[int, int]
+    due: float
+
+
+_NEVER = _Sent(0, (-1, -1), 0.0)
 
 
 class Hub:
@@ -148,7 +126,7 @@ class Hub:
         expected: Iterable[str] = (),
         *,
         max_cameras: int = 64,
-        max_viewers: int = 64,
+        max_viewers: int = 256,
         max_age_s: float = 2.0,
         silent_after_s: float = 3.0,
         forget_after_s: float = 600.0,
@@ -168,6 +146,7 @@ class Hub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news: set[str] = set()
         self._viewers: set[Viewer] = set()
+        self._sizes = Sizes(self._made)
         self._cameras = {camera: _Camera(camera, True, self._window(), clock()) for camera in expected}
         self.closed = False
 
@@ -237,14 +216,17 @@ class Hub:
         with self._lock:
             self._loop = None
         self.closed = True
+        self._sizes.close()
         for viewer in self._viewers:
-            viewer.end()
+            viewer.ended.set()
 
-    def watch(self, camera: str | None = None) -> Viewer:
-        """Open a stream of one camera, or of all; raises Full."""
+    def watch(
+        self, cameras: Collection[str] | None = None, *, width: int | None = None, fps: float | None = None
+    ) -> Viewer:
+        """Open a stream of some cameras, or of all, at a width of `sizes.WIDTHS` and a rate; raises Full."""
         if len(self._viewers) >= self._max_viewers:
             raise Full
-        viewer = Viewer(self, camera)
+        viewer = Viewer(self, cameras, width, fps)
         self._viewers.add(viewer)
         return viewer
 
@@ -256,13 +238,40 @@ class Hub:
         """How many streams are open."""
         return len(self._viewers)
 
+    def now(self) -> float:
+        """The hub's clock, in seconds."""
+        return self._clock()
+
+    def sized(self, newest: Picture, width: int, made: Picture | None = None) -> Picture | None:
+        """A camera's newest picture at ``width`` pixels; else have it made, and return the one just ``made``."""
+        picture = self._sizes.ready(newest, width)
+        if picture is None:
+            self._sizes.make(newest, width)
+            if made is not None and made.camera == newest.camera:
+                return made
+        return picture
+
+    async def snapshot(self, camera: str, width: int | None) -> Picture | None:
+        """The camera's newest picture, at ``width`` pixels if it has more."""
+        picture = self.picture(camera)
+        if picture is None or width is None or self.closed:
+            return picture
+        return self._sizes.ready(picture, width) or await self._sizes.make(picture, width)
+
+    def _made(self, picture: Picture, width: int) -> None:
+        for viewer in self._viewers:
+            if viewer.width == width and viewer.wants((picture.camera,)):
+                viewer.on_news(picture)
+
     def _wake(self) -> None:
         with self._lock:
             news, self._news = self._news, set()
         for viewer in self._viewers:
-            viewer.notify(news)
+            if viewer.wants(news):
+                viewer.on_news(None)
 
     def _forget(self, camera: str) -> None:
+        self._sizes.forget(camera)
         for viewer in self._viewers:
             viewer.forget(camera)
 
@@ -277,11 +286,15 @@ class Hub:
         found = self._cameras.get(camera)
         return found.picture if found else None
 
-    def pictures(self, camera: str | None = None) -> list[Picture]:
-        """The newest picture of one camera or of each."""
+    def pictures(self, cameras: Collection[str] | None = None) -> list[Picture]:
+        """The newest picture of some cameras or of each."""
         with self._lock:
-            cameras = list(self._cameras.values()) if camera is None else [c for c in [self._cameras.get(camera)] if c]
-            return [c.picture for c in cameras if c.picture is not None]
+            found = (
+                self._cameras.values()
+                if cameras is None
+                else [self._cameras[camera] for camera in cameras if camera in self._cameras]
+            )
+            return [camera.picture for camera in found if camera.picture is not None]
 
     def statuses(self) -> list[dict[str, Any]]:
         """What /cameras says: the expected cameras in their order, then the others by id."""

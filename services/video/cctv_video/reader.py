@@ -17,7 +17,8 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, To
 from confluent_kafka.admin import AdminClient
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from cctv_video.hub import Hub, Picture
+from cctv_video.hub import Hub
+from cctv_video.picture import Picture
 from cctv_video.settings import Settings
 
 POLL_S = 0.2

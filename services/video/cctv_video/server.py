@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -29,7 +30,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Protocol(HttpToolsProtocol):
-    """Lets a stream know when the kernel has taken all its bytes, and cut a connection."""
+    """A connection that is also a `stream.Line`: it tells a stream when the kernel has taken all its bytes."""
+
+    on_ready: Callable[[], None] | None = None
+    stalled_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Pause the application while any byte waits for the kernel."""
@@ -37,9 +41,29 @@ class Protocol(HttpToolsProtocol):
         transport.set_write_buffer_limits(high=0)
 
     def on_message_begin(self) -> None:
-        """Give each request ``state.abort``."""
+        """Give each request ``state.line``."""
         super().on_message_begin()
-        self.scope["state"]["abort"] = self.transport.abort
+        self.scope["state"]["line"] = self
+
+    def pause_writing(self) -> None:
+        """Note that a byte waits."""
+        super().pause_writing()
+        self.stalled_since = self.loop.time()
+
+    def resume_writing(self) -> None:
+        """Note that none does."""
+        super().resume_writing()
+        self.stalled_since = None
+        if self.on_ready is not None:
+            self.on_ready()
+
+    def push(self, chunk: bytes) -> None:
+        """Write one chunk of the body that was begun."""
+        self.transport.write(chunk)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self.transport.abort()
 
 
 class Server(uvicorn.Server):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cctv_common.frames import CAMERA_ID
 from cctv_common.settings import KafkaSettings, ServiceSettings
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 
@@ -18,10 +18,15 @@ class Settings(ServiceSettings, KafkaSettings):
         (), description="camera ids to expect, separated by commas; others are shown too, once they send frames"
     )
     video_max_cameras: int = Field(64, ge=1, le=1000, description="cameras shown beyond the expected ones")
-    video_max_viewers: int = Field(64, ge=1, le=10000, description="streams open at a time")
+    video_max_viewers: int = Field(256, ge=1, le=10000, description="streams open at a time")
     video_write_timeout_ms: int = Field(
         5000, ge=100, description="how long a viewer may take no byte before it is dropped, in ms"
     )
+    video_root_path: str = Field(
+        "", pattern=r"^(/[A-Za-z0-9._~-]+)*$", description="path below which a proxy asks for the page, such as /cctv"
+    )
+    video_username: str = Field("cctv", pattern=r"^[^:\s]{1,64}$", description="who the password is for")
+    video_password: SecretStr = Field(SecretStr(""), description="asked of everyone who comes; none when empty")
     video_stats_window_ms: int = Field(5000, ge=1000, le=60000, description="span of the figures in /cameras, in ms")
     frame_max_age_ms: int = Field(2000, ge=1, description="older frames are dropped on arrival, in ms")
     camera_silent_after_ms: int = Field(3000, ge=100, description="a camera without frames so long is silent, in ms")

@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +91,11 @@ class Feed:
 class Site:
     """The web server and its hub in this process; it can be ended and started again on its port."""
 
-    def __init__(self, cameras: Iterable[str] = ("gate", "yard"), write_timeout_s: float = 5.0, **hub: Any) -> None:
+    def __init__(
+        self, cameras: Iterable[str] = ("gate", "yard"), app: Mapping[str, Any] | None = None, **hub: Any
+    ) -> None:
         self._cameras = tuple(cameras)
-        self._write_timeout_s = write_timeout_s
+        self._app_settings = app or {}
         self._hub_settings = hub
         self.port = 0
         self.start()
@@ -102,7 +104,7 @@ class Site:
         """Serve, with no memory of before."""
         self.registry = CollectorRegistry()
         self.hub = Hub(self._cameras, **self._hub_settings)
-        app = application(self.hub, Health(), write_timeout_s=self._write_timeout_s, registry=self.registry)
+        app = application(self.hub, Health(), registry=self.registry, **self._app_settings)
         self._server = Server(app, self.hub)
         listener = listen("127.0.0.1", self.port)
         self.port = listener.getsockname()[1]

@@ -14,7 +14,7 @@ MakeSite = Callable[..., Site]
 
 
 def test_a_camera_nobody_knows(site: Site) -> None:
-    for path in ("/cameras/attic/snapshot.jpg", "/cameras/attic/stream.mjpg", "/live?camera=attic", "/nowhere"):
+    for path in ("/cameras/attic/snapshot.jpg", "/cameras/attic/stream.mjpg", "/live?cameras=attic,cellar", "/nowhere"):
         answer = Answer(site.url + path)
         assert answer.status == 404
         assert answer.json()["error"]
@@ -121,7 +121,7 @@ def test_a_slow_viewer_skips_to_the_newest_frame_and_delays_nobody(site: Site) -
 def test_a_viewer_who_takes_nothing_is_dropped_and_harms_nobody(
     make_site: MakeSite, caplog: pytest.LogCaptureFixture
 ) -> None:
-    site = make_site(write_timeout_s=0.5)
+    site = make_site(app={"write_timeout_s": 0.5})
     noise = jpeg(1, (1000, 700), detail=True)
     with (
         Feed(site.offer, ["gate"], fps=30, picture=noise),

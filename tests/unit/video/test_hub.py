@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from cctv_common.frames import Frame
-from cctv_video.hub import Full, Hub, Picture, Viewer
+from cctv_video.hub import Full, Hub, Viewer
+from cctv_video.picture import Picture
 
 Make = Callable[..., Frame]
 
@@ -29,16 +30,15 @@ def statuses(hub: Hub) -> dict[str, dict[str, Any]]:
     return {status["id"]: status for status in hub.statuses()}
 
 
-async def numbers(viewer: Viewer, count: int) -> list[int]:
-    pictures = [await viewer.next() for __ in range(count)]
-    return [picture.key[1] for picture in pictures if picture is not None]
+def taken(viewer: Viewer) -> int | None:
+    picture = viewer.take()
+    return None if picture is None else picture.key[1]
 
 
-async def nothing(viewer: Viewer) -> bool:
-    waiting = asyncio.ensure_future(viewer.next())
-    await asyncio.sleep(0)
-    waiting.cancel()
-    return not waiting.done()
+def told(viewer: Viewer) -> asyncio.Event:
+    news = asyncio.Event()
+    viewer.on_news = lambda __: news.set()
+    return news
 
 
 def test_an_older_frame_never_follows_a_newer_one(hub: Hub, frame: Make) -> None:
@@ -111,44 +111,68 @@ def test_frames_that_come_too_late_leave_a_camera_silent(hub: Hub, frame: Make, 
     assert statuses(hub)["gate"]["state"] == "silent"
 
 
-async def test_the_last_frame_is_there_at_once(hub: Hub, frame: Make) -> None:
+def test_the_last_frame_is_there_at_once(hub: Hub, frame: Make) -> None:
     hub.offer(frame(number=7))
-    with hub.watch("gate") as viewer:
-        assert await numbers(viewer, 1) == [7]
-        assert await nothing(viewer)
+    with hub.watch(["gate"]) as viewer:
+        assert taken(viewer) == 7
+        assert taken(viewer) is None
 
 
-async def test_a_viewer_who_is_slow_gets_the_newest_frame(hub: Hub, frame: Make) -> None:
-    hub.attach(asyncio.get_running_loop())
-    with hub.watch("gate") as slow, hub.watch("gate") as quick:
+def test_a_viewer_who_is_slow_gets_the_newest_frame(hub: Hub, frame: Make) -> None:
+    with hub.watch(["gate"]) as slow, hub.watch(["gate"]) as quick:
         seen = []
         for number in range(5):
             hub.offer(frame(number=number))
-            seen += await numbers(quick, 1)
+            seen.append(taken(quick))
         assert seen == [0, 1, 2, 3, 4]
-        assert await numbers(slow, 1) == [4]
-        assert await nothing(slow)
+        assert taken(slow) == 4
+        assert taken(slow) is None
 
 
-async def test_a_frame_from_another_thread_wakes_all_its_viewers(hub: Hub, frame: Make) -> None:
+async def test_a_frame_from_another_thread_tells_those_who_watch_its_camera(hub: Hub, frame: Make) -> None:
     hub.attach(asyncio.get_running_loop())
-    with hub.watch("gate") as one, hub.watch("gate") as two, hub.watch() as everything:
-        waiting = [asyncio.ensure_future(numbers(viewer, 1)) for viewer in (one, two, everything)]
-        await asyncio.sleep(0)
+    with hub.watch(["yard", "gate"]) as both, hub.watch() as all, hub.watch(["yard"]) as other:
+        news = [told(viewer) for viewer in (both, all, other)]
         await asyncio.to_thread(hub.offer, frame(number=3))
-        assert await asyncio.wait_for(asyncio.gather(*waiting), 10) == [[3], [3], [3]]
+        await asyncio.wait_for(asyncio.gather(*(event.wait() for event in news[:2])), 10)
+        assert [taken(viewer) for viewer in (both, all, other)] == [3, 3, None]
+        assert not news[2].is_set()
 
 
-async def test_no_camera_starves_when_a_viewer_is_slower_than_all_together(hub: Hub, frame: Make) -> None:
+def test_no_camera_starves_when_a_viewer_is_slower_than_all_together(hub: Hub, frame: Make) -> None:
     seen = []
     with hub.watch() as viewer:
         for number in range(10):
             for camera in ("gate", "yard", "one"):
                 hub.offer(frame(camera, number))
-            picture = await viewer.next()
+            picture = viewer.take()
             assert picture is not None
             seen.append(picture.camera)
     assert {camera: seen.count(camera) for camera in sorted(set(seen))} == {"gate": 4, "one": 3, "yard": 3}
+
+
+@pytest.mark.parametrize(("fps", "expected"), [(1, 10), (3, 30), (4, 40), (10, 100), (50, 100)])
+def test_a_viewer_who_wants_fewer_frames_gets_so_many(
+    hub: Hub, frame: Make, clock: Any, fps: float, expected: int
+) -> None:
+    """Of a camera at 10/s, for ten seconds."""
+    seen = []
+    with hub.watch(fps=fps) as viewer:
+        for number in range(100):
+            hub.offer(frame(number=number))
+            seen.append(taken(viewer))
+            clock.now += 0.1
+    assert len([number for number in seen if number is not None]) == pytest.approx(expected, abs=1)
+
+
+def test_the_last_frame_comes_once_it_is_due_though_no_other_follows(hub: Hub, frame: Make, clock: Any) -> None:
+    with hub.watch(fps=1) as viewer:
+        hub.offer(frame(number=1))
+        assert taken(viewer) == 1
+        hub.offer(frame(number=2))
+        assert taken(viewer) is None
+        clock.now += 1.0
+        assert taken(viewer) == 2
 
 
 async def test_viewers_are_capped_and_leave_room(hub: Hub) -> None:
@@ -163,21 +187,23 @@ async def test_viewers_are_capped_and_leave_room(hub: Hub) -> None:
 
 async def test_closing_ends_every_stream(hub: Hub, frame: Make) -> None:
     hub.attach(asyncio.get_running_loop())
+    hub.offer(frame())
     with hub.watch() as viewer:
-        waiting = asyncio.ensure_future(viewer.next())
-        await asyncio.sleep(0)
         hub.close()
-        assert await asyncio.wait_for(waiting, 10) is None
-    hub.offer(frame())  # the Kafka thread may be a moment behind
+        await asyncio.wait_for(viewer.ended.wait(), 10)
+        assert viewer.take() is None
+    hub.offer(frame(number=1))  # the Kafka thread may be a moment behind
 
 
 @pytest.mark.parametrize("label", ["evil\r\nSet-Cookie: a=b", "Kaffeetasse ☕", "x" * 5000])
 def test_a_label_cannot_break_the_stream(hub: Hub, frame: Make, label: str) -> None:
     picture = hub.offer(frame(label=label))
     assert isinstance(picture, Picture)
-    head, rest = picture.part.split(b"\r\n\r\n", 1)
+    size, part = picture.chunk.split(b"\r\n", 1)
+    assert int(size, 16) == len(part) - 2
+    head, rest = part.split(b"\r\n\r\n", 1)
     lines = dict(line.split(b": ", 1) for line in head.split(b"\r\n"))
     assert set(lines) == {b"Content-Type", b"Content-Length", b"X-Camera", b"X-Frame", b"X-Captured-At", b"X-Label"}
     assert len(lines[b"X-Label"]) < 1000
-    assert rest == picture.jpeg + b"\r\n--frame\r\n"
+    assert rest == picture.jpeg + b"\r\n--frame\r\n\r\n"
     assert statuses(hub)["gate"]["label"] is None  # one frame only starts the clock

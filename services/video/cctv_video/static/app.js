@@ -223,7 +223,7 @@ async function stream() {
   try {
     alive();
     const id = chosen();
-    const response = await fetch(id === null ? "/live" : `/live?camera=${encodeURIComponent(id)}`, { signal: mine.signal, cache: "no-store" });
+    const response = await fetch(id === null ? "/live" : `/live?cameras=${encodeURIComponent(id)}`, { signal: mine.signal, cache: "no-store" });
     if (response.status === 503) {
       trouble("pictures", "As many people are watching as are allowed. Trying again.");
       await wait(1000 * Number(response.headers.get("Retry-After") ?? 5));

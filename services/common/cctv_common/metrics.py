@@ -121,6 +121,6 @@ class KafkaLag:
 
 
 def _lag(partition: Mapping[str, Any]) -> int:
-    # What was stored is newer than what was committed; -1 stands for neither. A partition that nothing was read of has no such.
+    # What was stored is newer than what was committed; -1 stands for none yet.
     stored, committed = int(partition["consumer_lag_stored"]), int(partition["consumer_lag"])
     return max(0, stored if stored >= 0 else committed)

@@ -43,6 +43,7 @@ class Keeper:
         self._dead = 0
         self._right = Gauge("cctv_indices_as_wanted", "1 when it is as described", ["what"], registry=registry)
         self._removed = Counter("cctv_indices_removed", "Indices that were removed for their age", registry=registry)
+        self._detections = Gauge("cctv_indices_detections", "Detections that can be found", registry=registry)
         self._letters = Gauge("cctv_dead_letters", "Documents that the mapping refused", registry=registry)
         self._tasks: dict[str, Callable[[], str]] = {
             "templates": self._keep_templates,
@@ -51,6 +52,7 @@ class Keeper:
             "blocks": self._look_for_blocks,
             "refused by blocks": self._accept_blocked,
             "dead letters": self._look_at_dead_letters,
+            "detections": self._count_detections,
         }
         if settings.elasticsearch_snapshots:
             self._tasks["snapshots"] = self._keep_repository
@@ -63,8 +65,10 @@ class Keeper:
             self._search.ping()
         except Unable as unable:
             self._say("elasticsearch", f"does not answer: {unable}")
+            self._right.labels("elasticsearch").set(0)
             return False
         self._say("elasticsearch", "")
+        self._right.labels("elasticsearch").set(1)
         right = True
         for what, task in self._tasks.items():
             self._health.beat()
@@ -131,6 +135,10 @@ class Keeper:
         if count > self._dead:
             self._log.warning("documents were refused", index=DEAD_LETTERS, count=count)
         self._dead = count
+        return ""
+
+    def _count_detections(self) -> str:
+        self._detections.set(self._search.detections())
         return ""
 
     def _keep_repository(self) -> str:

@@ -85,6 +85,11 @@ class Search:
         newest = found.get("aggregations", {}).get("newest", {}).get("value")
         return count, datetime.datetime.fromtimestamp(newest / 1000, datetime.UTC) if newest is not None else None
 
+    def detections(self) -> int:
+        """How many there are to be found."""
+        with _plainly():
+            return int(self._client.count(index=ALIAS, ignore_unavailable=True)["count"])
+
     def refused_by_blocks(self, at_most: int) -> list[Json]:
         """Detections that were refused because of a block of their index, which Filebeat does not wait for."""
         with _plainly():

@@ -14,7 +14,7 @@ from cctv_common.health import Health, HealthServer
 from cctv_common.kafka import producer_config
 from cctv_common.lifecycle import stop_event
 from cctv_common.log import Log, configure
-from cctv_common.metrics import StageMetrics
+from cctv_common.metrics import StageMetrics, WorkMetrics
 from cctv_common.settings import load
 from confluent_kafka import Producer
 
@@ -57,6 +57,7 @@ def run(settings: Settings, epoch: int, health: Health, log: Log, stop: threadin
     camera = settings.camera_id
     stage = StageMetrics("producer")
     kafka = Producer(producer_config(settings, f"producer-{camera}", settings.frame_max_age_ms))
+    WorkMetrics("producer").waiting(lambda: len(kafka))
     publisher = Publisher(
         kafka,
         settings.kafka_videocam_topic,

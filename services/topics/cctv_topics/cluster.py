@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cctv_common.kafka import client_config
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -16,6 +16,7 @@ from confluent_kafka.admin import (
     ConfigResource,
     NewPartitions,
     NewTopic,
+    OffsetSpec,
 )
 
 from cctv_topics.settings import Settings, Topic
@@ -85,6 +86,27 @@ class Cluster:
                 for name, partitions in found.items()
             },
         )
+
+    def lags(self, names: list[str]) -> dict[tuple[str, str], int]:
+        """How many records of each topic in ``names`` each group has left, of the partitions it has committed to."""
+        listed = _result(self._admin.list_consumer_groups(request_timeout=TIMEOUT_S))
+        done: dict[tuple[str, str, int], int] = {}
+        for group in (said.group_id for said in listed.valid):
+            asked = [ConsumerGroupTopicPartitions(group)]
+            (future,) = self._admin.list_consumer_group_offsets(asked, request_timeout=TIMEOUT_S).values()
+            for place in _result(future).topic_partitions:
+                if place.topic in names and place.offset >= 0:
+                    done[group, place.topic, place.partition] = place.offset
+        latest: Any = OffsetSpec
+        ends = {TopicPartition(topic, partition): latest.latest() for __, topic, partition in done}
+        last: dict[tuple[str, int], int] = {}
+        for place, future in (self._admin.list_offsets(ends, request_timeout=TIMEOUT_S) if ends else {}).items():
+            last[place.topic, place.partition] = _result(future).offset
+        lags: dict[tuple[str, str], int] = {}
+        for (group, topic, partition), offset in done.items():
+            # A topic that was made anew ends before what was committed of the one before.
+            lags[group, topic] = lags.get((group, topic), 0) + max(0, last[topic, partition] - offset)
+        return lags
 
     def create(self, topic: Topic) -> None:
         """Make a topic."""

@@ -32,6 +32,12 @@ class Keeper:
         self._log = log
         self._problems: dict[str, str] = {}
         self._right = Gauge("cctv_topic_as_wanted", "1 when the topic is as described", ["topic"], registry=registry)
+        self._lag = Gauge(
+            "cctv_kafka_group_lag_records",
+            "Records of the topic that the group has not committed",
+            ["group", "topic"],
+            registry=registry,
+        )
         self._changes = Counter("cctv_topic_changes", "What was made of topics", ["topic", "change"], registry=registry)
         for condition in ("kafka", *(f"topic {topic.name}" for topic in wanted)):
             health.set_ready(condition, "not looked at yet")
@@ -54,7 +60,18 @@ class Keeper:
             self._say(f"topic {topic.name}", problem)
             self._right.labels(topic.name).set(not problem)
             right = right and not problem
+        self._look_at_groups()
         return right
+
+    def _look_at_groups(self) -> None:
+        """Count what groups have left: of some, as Filebeat, nobody else knows."""
+        try:
+            lags = self._cluster.lags([topic.name for topic in self._wanted])
+        except Unable:  # no topic is worse for it
+            return
+        self._lag.clear()
+        for (group, topic), records in lags.items():
+            self._lag.labels(group, topic).set(records)
 
     def _settle(self, topic: Topic, there: There | None, brokers: int) -> str:
         """Bring one topic nearer to what it should be; why it is not there yet, or an empty string."""

@@ -67,6 +67,12 @@ class Topics(Daemon):
             return {"service": str(error)}
         return dict(said["unmet"])
 
+    def metrics(self) -> str:
+        """What it counts."""
+        url = f"http://{self.environment['HTTP_HOST']}:{self.environment['HTTP_PORT']}/metrics"
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return str(answer.read().decode())
+
     def ready(self) -> bool:
         """Whether the topics are as described."""
         assert self.alive(), f"the topics service has ended:\n{self.log[-4000:]}"

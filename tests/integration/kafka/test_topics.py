@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import ConfigResource
 
 from tests.integration.conftest import Kafka, free_port, wait_for
@@ -111,6 +112,20 @@ def test_a_topic_that_went_away_comes_back(kafka: Kafka, keep: Callable[..., Top
     kafka.admin.delete_topics([name], operation_timeout=10)[name].result(20)
     wait_for("topic made again", lambda: len(service.said("topic created")) == 2)
     wait_for("topic", service.ready)
+
+
+def test_counts_what_groups_have_left(kafka: Kafka, keep: Callable[..., Topics], name: str) -> None:
+    service = keep({"name": name})
+    wait_for("topic", service.ready)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for __ in range(5):
+        producer.produce(name, b"x")
+    producer.flush(10)
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": name})
+    consumer.commit(offsets=[TopicPartition(name, 0, 2)], asynchronous=False)
+    line = f'cctv_kafka_group_lag_records{{group="{name}",topic="{name}"}} 3.0'
+    wait_for("lag", lambda: line in service.metrics().splitlines())
+    consumer.close()
 
 
 def test_outlives_outages_of_the_broker(kafka: Kafka, keep: Callable[..., Topics], name: str) -> None:

@@ -132,6 +132,12 @@ class Indices(Daemon):
         """Whether all is as described."""
         return not self.unmet()
 
+    def metrics(self) -> str:
+        """What it counts."""
+        url = f"http://127.0.0.1:{self.environment['HTTP_PORT']}/metrics"
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return str(answer.read().decode())
+
     def once(self, *arguments: str) -> str:
         """What it says when it does one thing; fails when that fails."""
         done = subprocess.run(

@@ -45,6 +45,14 @@ def test_a_changed_template_lets_the_days_index_take_its_fields(chain: Chain, de
     chain.wait_found([detection(1)["id"]])
 
 
+def test_counts_what_can_be_found(chain: Chain, detection: Detection) -> None:
+    service = chain.indices()
+    wait_for("readiness", service.ready)
+    index(chain, detection(1), detection(2))
+    chain.elasticsearch.ask("/_refresh", method="POST")
+    wait_for("count", lambda: "cctv_indices_detections 2.0" in service.metrics().splitlines())
+
+
 def test_only_days_that_are_over_for_long_enough_are_removed(chain: Chain, detection: Detection) -> None:
     chain.elasticsearch.put_template()
     kept = [detection(1), detection(1, days_ago=3)]

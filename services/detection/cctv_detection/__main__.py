@@ -13,7 +13,6 @@ from cctv_common.health import Health, HealthServer
 from cctv_common.lifecycle import stop_event
 from cctv_common.log import Log, configure
 from cctv_common.settings import load
-from prometheus_client import Counter
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
@@ -34,7 +33,6 @@ STUCK_S = 60.0
 MAX_FAILURES = 5
 """Of the query in a row; a new JVM may do better then."""
 MAX_WAIT_S = 8.0
-FAILURES = Counter("cctv_detection_query_failures", "How often the query failed, and was started again")
 
 
 def main() -> None:
@@ -91,7 +89,7 @@ class Driver:
             if self._stop.is_set():
                 return
             failures = 1 if worked else failures + 1
-            FAILURES.inc()
+            self._progress.failed()
             self._health.set_ready("query", f"failed: {problem}")
             self._log.error("query failed", problem=problem, failures=failures)
             if failures == MAX_FAILURES:

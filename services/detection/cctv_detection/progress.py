@@ -34,6 +34,9 @@ class Progress:
         self._lost = Counter(
             "cctv_detection_lost_records", "Records that were gone before they were read", registry=registry
         )
+        self._failures = Counter(
+            "cctv_detection_query_failures", "How often the query failed, and was started again", registry=registry
+        )
         self._lag = KafkaLag("detection", "", registry)
         self._last = -1
 
@@ -65,6 +68,10 @@ class Progress:
     def begin(self) -> None:
         """Say that a query starts: its first batch may be one that was tried before."""
         self._last = -1
+
+    def failed(self) -> None:
+        """Count a query that ended by itself."""
+        self._failures.inc()
 
     def _source(self, batch: int, source: Mapping[str, Any]) -> None:
         read = int(source["numInputRows"])

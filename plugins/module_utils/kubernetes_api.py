@@ -74,7 +74,7 @@ class Api:
         kubernetes.config.load_kube_config(kubeconfig or None, context or None, configuration, persist_config=False)
         return configuration
 
-    def text(self, path, method="get", body=None, **query):
+    def text(self, path, method="get", body=None, headers=None, **query):
         """Return the body of an answer as text; raises Problem."""
         try:
             return self._client.request(
@@ -83,7 +83,7 @@ class Api:
                 body=body,
                 query_params=list(query.items()),
                 # What is proxied need not be JSON.
-                header_params={"Accept": "*/*"},
+                header_params=dict(headers or {}, Accept="*/*"),
                 serialize=False,
                 _request_timeout=TIMEOUT_S,
             ).data.decode(errors="replace")

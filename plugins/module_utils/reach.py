@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from ansible.module_utils.urls import open_url
 from ansible_collections.cctv.pipeline.plugins.module_utils.kubernetes_api import Api, Problem, need_library
 
@@ -12,25 +14,39 @@ UNANSWERED = (OSError, ValueError, Problem)
 
 
 def reach(module):
-    """Return who asks for a module that has ``namespace``, ``kubeconfig`` and ``context``, and perhaps ``url``, the video service's."""
-    if not module.params["namespace"]:
-        return Direct(module.params.get("url") or "")
+    """Return who asks for a module that has ``namespace``, ``kubeconfig`` and ``context``.
+
+    And perhaps ``url``, the video service's, with ``username`` and ``password``.
+    """
+    said = module.params
+    headers = credentials(said.get("username"), said.get("password"))
+    if not said["namespace"]:
+        return Direct(said.get("url") or "", headers)
     need_library(module)
     try:
-        return Proxied(Api(module.params["kubeconfig"], module.params["context"]), module.params["namespace"])
+        return Proxied(Api(said["kubeconfig"], said["context"]), said["namespace"], headers)
     except Problem as error:
         return module.fail_json(msg=str(error))
+
+
+def credentials(username, password):
+    """Return the headers for a password; the API server keeps C(Authorization) for itself, so it is another one."""
+    if not password:
+        return {}
+    said = "%s:%s" % (username, password)
+    return {"X-Authorization": "Basic " + base64.b64encode(said.encode()).decode()}
 
 
 class Direct:
     """Asks the video service and the pods at their own addresses."""
 
-    def __init__(self, url):
+    def __init__(self, url, headers=None):
         self.video = url.rstrip("/")
+        self._headers = headers
 
     def cameras(self):
         """Return what C(/cameras) of the video service says."""
-        return self._get(self.video + "/cameras")
+        return self._get(self.video + "/cameras", self._headers)
 
     def pod(self, pod, path):
         """Return what a pod answers."""
@@ -40,21 +56,22 @@ class Direct:
         """Return what C(/metrics) of a pod says."""
         return self.pod(pod, "/metrics")
 
-    def _get(self, url):
-        return open_url(url, timeout=3, use_proxy=False).read().decode()
+    def _get(self, url, headers=None):
+        return open_url(url, timeout=3, use_proxy=False, headers=headers).read().decode()
 
 
 class Proxied:
     """The same, through the API server: pods may be out of reach from here."""
 
-    def __init__(self, api, namespace):
+    def __init__(self, api, namespace, headers=None):
         self._api = api
+        self._headers = headers
         self._namespace = "/api/v1/namespaces/%s" % namespace
         self.video = "service video in namespace %s" % namespace
 
     def cameras(self):
         """Return what C(/cameras) of the video service says."""
-        return self._api.text(self._namespace + "/services/video:http/proxy/cameras")
+        return self._api.text(self._namespace + "/services/video:http/proxy/cameras", headers=self._headers)
 
     def pod(self, pod, path):
         """Return what a pod answers."""

@@ -18,6 +18,13 @@ options:
     description: The video service.
     type: str
     required: true
+  username:
+    description: The name that belongs to O(password).
+    type: str
+    default: cctv
+  password:
+    description: What the video service asks for, if it does.
+    type: str
   namespace:
     description: The namespace on a cluster in which the pipeline runs; its video service and its pods are then asked through the API server.
     type: str
@@ -208,6 +215,8 @@ def main():
         argument_spec=dict(
             ARGUMENTS,
             url={"type": "str", "required": True},
+            username={"type": "str", "default": "cctv"},
+            password={"type": "str", "no_log": True},
             namespace={"type": "str"},
             pods={"type": "list", "elements": "dict", "required": True},
             wait_timeout={"type": "int", "default": 60},

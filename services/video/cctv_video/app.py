@@ -24,10 +24,10 @@ from cctv_video.sizes import rung
 from cctv_video.stream import Stream, Streams
 
 RETRY_AFTER_S = "5"
-FILES = {
-    "/static/app.js": ("app.js", "text/javascript"),
-    "/static/style.css": ("style.css", "text/css"),
-    "/static/icon.svg": ("icon.svg", "image/svg+xml"),
+STATIC = {
+    **dict.fromkeys(("app.js", "quality.js", "stream.js", "tile.js", "view.js"), "text/javascript"),
+    "style.css": "text/css",
+    "icon.svg": "image/svg+xml",
 }
 # Pictures may be shown in other people's pages, this page only in its own site's.
 HEADERS = {
@@ -114,7 +114,7 @@ def application(
     app = Starlette(
         routes=[
             Route("/", _page(root_path)),
-            *(Route(path, _file(name, media_type)) for path, (name, media_type) in FILES.items()),
+            *(Route(f"/static/{name}", _file(name, media_type)) for name, media_type in STATIC.items()),
             Route("/live", live),
             Route("/cameras", cameras),
             Route("/cameras/{camera}/stream.mjpg", mjpeg),

@@ -11,6 +11,8 @@ from ansible_collections.cctv.pipeline.plugins.module_utils.kubernetes_api impor
 
 UNANSWERED = (OSError, ValueError, Problem)
 """What asking raises, with the reason."""
+METRICS = ("metrics", "health", "rest", "http")
+"""Ports that have metrics, by their names."""
 
 
 def reach(module):
@@ -84,4 +86,5 @@ class Proxied:
 
 def http_port(pod):
     """Return the port at which a pod serves its pages or metrics."""
-    return pod["ports"].get("http") or next(iter(pod["ports"].values()))
+    ports = pod["ports"]
+    return next((ports[name] for name in METRICS if name in ports), None) or next(iter(ports.values()))

@@ -35,6 +35,7 @@ CACHE = {
     "packages": 20,
     "wheels-tensorflow": 800,
     "wheels-common": 300,
+    "wheels-cameras": 100,
     "wheels-": 20,
     "jars-": 50,
 }

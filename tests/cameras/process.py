@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 
 HERE = Path(__file__).parent
@@ -40,6 +42,27 @@ def make_h264(folder: Path, clip: Path | None = None) -> Path:
     return target
 
 
+def make_units(folder: Path, codec: str, *sizes: tuple[int, int], seconds: float = 2, fps: int = 25) -> Path:
+    """Encode a clip as h264 or h265 pictures for the RTSP camera, so many seconds of it in each size."""
+    target = folder / codec
+    target.mkdir()
+    capture = cv2.VideoCapture(str(sample_clip()))
+    number = 0
+    for width, height in sizes:
+        encoder = av.VideoCodecContext.create({"h264": "libx264", "h265": "libx265"}[codec], "w")
+        encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+        encoder.time_base, encoder.gop_size = Fraction(1, fps), fps // 2
+        parameters = {"h264": {}, "h265": {"x265-params": "repeat-headers=1:log-level=none"}}[codec]
+        encoder.options = {"preset": "ultrafast", "tune": "zerolatency", **parameters}
+        images = [cv2.resize(capture.read()[1], (width, height)) for __ in range(round(seconds * fps))]
+        frames: list[av.VideoFrame | None] = [av.VideoFrame.from_ndarray(image, format="bgr24") for image in images]
+        for frame in [*frames, None]:
+            for packet in encoder.encode(frame):
+                (target / f"{number:05}.{codec}").write_bytes(bytes(packet))
+                number += 1
+    return target
+
+
 def make_jpegs(folder: Path, clip: Path | None = None, count: int = 50) -> Path:
     """Write the first frames of a clip as the JPEGs that the MJPEG camera loops."""
     target = folder / "jpegs"
@@ -63,8 +86,10 @@ class Camera:
         self.process: subprocess.Popen[str] | None = None
 
     @classmethod
-    def rtsp(cls, h264: Path, fps: int = 25) -> Camera:
-        return cls([SYSTEM_PYTHON, str(HERE / "rtsp.py"), str(h264), str(fps)], "rtsp://127.0.0.1:{}/cam")
+    def rtsp(cls, pictures: Path, fps: int = 25, login: tuple[str, ...] = (), port: int = 0) -> Camera:
+        camera = cls([SYSTEM_PYTHON, str(HERE / "rtsp.py"), str(pictures), str(fps)], "rtsp://127.0.0.1:{}/cam", login)
+        camera.port = port
+        return camera
 
     @classmethod
     def mjpeg(cls, jpegs: Path, fps: float, login: str = "") -> Camera:

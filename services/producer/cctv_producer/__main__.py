@@ -19,9 +19,11 @@ from cctv_common.settings import load
 from confluent_kafka import Producer
 
 from cctv_producer.image import encode
+from cctv_producer.lookout import Lookout
+from cctv_producer.metrics import CameraMetrics
 from cctv_producer.pacing import Backoff, Pacer
 from cctv_producer.publish import Publisher, watch
-from cctv_producer.reader import CameraMetrics, Picture, Reader
+from cctv_producer.reader import Picture, Reader
 from cctv_producer.settings import Settings
 from cctv_producer.slot import Slot
 from cctv_producer.sources import connect
@@ -67,18 +69,27 @@ def run(settings: Settings, epoch: int, health: Health, log: Log, stop: threadin
         log=log,
     )
     slot: Slot[Picture] = Slot()
+    metrics = CameraMetrics(camera)
     reader = Reader(
-        partial(connect, settings.location, fps=settings.camera_fps, timeout_ms=settings.camera_timeout_ms),
+        partial(
+            connect,
+            settings.location,
+            fps=settings.camera_fps,
+            width=settings.camera_width,
+            timeout_ms=settings.camera_timeout_ms,
+        ),
         slot,
         camera=camera,
         # Stills are shown at the wanted rate already.
         pacer=Pacer(0 if settings.location.kind == "stills" else settings.camera_fps),
         backoff=Backoff(0.5, settings.camera_backoff_max_ms / 1000),
         stage=stage,
-        metrics=CameraMetrics(camera),
+        metrics=metrics,
         health=health,
         log=log,
         stop=stop,
+        # Footage is what it is.
+        lookout=Lookout(settings.camera_frozen_after_s, metrics, log) if settings.location.live else None,
     )
     watcher = threading.Thread(
         target=watch, args=(kafka, settings.kafka_videocam_topic, health, log, stop), name="kafka", daemon=True

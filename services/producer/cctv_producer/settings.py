@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Self
 
 from cctv_common.frames import CAMERA_ID
 from cctv_common.settings import KafkaSettings, ServiceSettings
-from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from cctv_producer.image import Box, Operations, parse_box
-from cctv_producer.location import Location, locate
+from cctv_producer.location import Location, locate, with_login, with_substream
 
 BOX = "x,y,width,height in fractions 0..1 of the camera's picture"
 
@@ -31,6 +31,9 @@ class Settings(ServiceSettings, KafkaSettings):
 
     camera_id: str = Field(description="letters a-z, digits and hyphens, at most 40")
     camera_url: SecretStr
+    camera_substream: SecretStr = SecretStr("")
+    camera_username: str = ""
+    camera_password: SecretStr = SecretStr("")
     camera_fps: float = Field(0, ge=0, le=120, allow_inf_nan=False, description="frames/s to send, 0 for all")
     camera_width: int = Field(0, ge=0, le=7680, description="pixels that a sent picture is wide at most, 0 for any")
     camera_crop: Annotated[Box | None, NoDecode, BeforeValidator(_crop)] = Field(None, description=BOX)
@@ -47,6 +50,9 @@ class Settings(ServiceSettings, KafkaSettings):
     )
     camera_backoff_max_ms: int = Field(
         10000, ge=100, le=600000, description="longest wait between two tries to connect"
+    )
+    camera_frozen_after_s: float = Field(
+        60, ge=0, le=86400, allow_inf_nan=False, description="seconds of one picture that make it frozen, 0 for never"
     )
     jpeg_quality: int = Field(85, ge=1, le=100)
     frame_max_age_ms: int = Field(1000, ge=50, le=60000, description="older frames are given up")
@@ -78,10 +84,29 @@ class Settings(ServiceSettings, KafkaSettings):
             raise ValueError("expected 0, or at least 0.01")
         return value
 
+    @model_validator(mode="after")
+    def _whole_url(self) -> Self:
+        assert self.location
+        return self
+
     @cached_property
     def location(self) -> Location:
-        """What ``camera_url`` names."""
-        return locate(self.camera_url.get_secret_value())
+        """What is read: what ``camera_url`` names, or its substream, with user and password."""
+        url = self.camera_url.get_secret_value()
+        substream, password = self.camera_substream.get_secret_value(), self.camera_password.get_secret_value()
+        if substream:
+            try:
+                url = with_substream(url, substream)
+            except ValueError as error:
+                raise ValueError(f"CAMERA_SUBSTREAM=(secret): {error}") from None
+        if password and not self.camera_username:
+            raise ValueError("CAMERA_USERNAME is not set; expected a user's name, as CAMERA_PASSWORD is")
+        if self.camera_username:
+            try:
+                url = with_login(url, self.camera_username, password)
+            except ValueError as error:
+                raise ValueError(f"CAMERA_USERNAME={self.camera_username!r}: {error}") from None
+        return locate(url)
 
     @property
     def operations(self) -> Operations:

@@ -63,7 +63,7 @@ def test_every_problem_is_told_at_once() -> None:
         "cameras[2].fps is -1",
         "cameras[2].crop is [0, 0, 640, 480]",
         "cameras[2].id is 'a', which is cameras[1]'s",
-        "cameras[3] is 'rtsp://cam/'",
+        "cameras[3] is 'rtsp://cam/...'",
     ]
     assert all("; expected " in problem for problem in problems)
 
@@ -90,6 +90,51 @@ def test_passwords_are_not_told(url: str) -> None:
     assert "hunter2" not in problem
 
 
+@pytest.mark.parametrize(
+    "cameras",
+    [
+        ["rtsp://admin:hunter2@cam/"],
+        "rtsp://admin:hunter2@cam/",
+        {"id": "door", "url": "rtsp://cam/", "password": "hunter2"},
+        [["hunter2"]],
+        [{"id": "door", "url": {"of": "hunter2"}}],
+        [{"id": "door", "url": "rtsp://cam/", "password": ["hunter2"]}],
+        [{"id": "door", "url": "rtsp://cam/", "username": "admin:hunter2", "password": "x"}],
+        [{"id": "door", "url": "rtsp://cam/", "substream": "ftp://admin:hunter2@cam/"}],
+        [{"id": "door", "url": "rtsp://cam/", "password": "hunter2"}],
+        [{"id": "door", "url": "rtsp://admin:hunter2@cam/", "username": "admin", "password": "hunter2"}],
+        [{"id": "door", "url": "rtsp://cam/", "username": "admin", "password": "hunter2@" * 13}],
+    ],
+)
+def test_passwords_written_elsewhere_are_not_told(cameras: object) -> None:
+    (problem,) = camera_problems(cameras)
+    assert "hunter2" not in problem and "expected" in problem
+
+
+@pytest.mark.parametrize(
+    ("camera", "runtime", "problem"),
+    [
+        ({"url": "usb:0"}, "local", None),
+        ({"url": "usb:0"}, "kubernetes", "cameras[0].url is 'usb:0'; expected a camera on the network"),
+        ({"url": "usb:0"}, "compose", "cameras[0].url is 'usb:0'; expected a camera on the network"),
+        ({"url": "usb:0", "substream": "/2"}, "local", "cameras[0].substream is set; expected none"),
+        ({"credentials_secret": "door-login"}, "kubernetes", None),
+        ({"credentials_secret": "door-login"}, "local", "cameras[0].credentials_secret is 'door-login'; expected user"),
+        (
+            {"credentials_secret": "door", "username": "me"},
+            "kubernetes",
+            "cameras[0].credentials_secret is set, and user",
+        ),
+        ({"username": "me"}, "local", None),
+        ({"url": "sample:bikes", "username": "me"}, "local", "cameras[0].username is set; expected none"),
+    ],
+)
+def test_what_does_not_go_together_is_told(camera: dict[str, str], runtime: str, problem: str | None) -> None:
+    problems = camera_problems([DOOR | camera], runtime=runtime)
+    assert len(problems) == (problem is not None)
+    assert all(told.startswith(str(problem)) for told in problems)
+
+
 def test_samples_are_those_of_the_service() -> None:
     assert set(SAMPLES) == set(location.SAMPLES)
 
@@ -104,14 +149,18 @@ TRIED = {
         *["rtsp://cam", "RTSP://cam/1", "rtsps://cam:322/1", "http://u:p@cam/x", "https://[::1]/x", "rtsp://cam:0/"],
         *["rtsp://", "rtsp:cam", "rtsp://:554/", "rtsp://cam:x/", "rtsp://cam:65536/", "rtsp://[cam/", "ftp://cam"],
         *["cam", "", ":", "file:///", "file://host/x", "file:x.mp4", "Sample:bikes"],
+        *["usb:0", "USB:10", "usb:/dev/video0", "usb:", "usb:front", "usb://0", "usb:-1", "usb:video0", "usb:/etc/x"],
         *["sample:bikes", "sample:photos", "sample:", "sample:horses", "sample://bikes"],
     ],
+    "substream": ["/2", "?channel=2", "rtsp://cam/2", "2", "usb:0", "rtsp://", "file:///x"],
+    "username": ["me", "op er", "a:b"],
     "fps": [0, 0.01, 10, 29.97, 120, 121, 0.001, -1, float("nan"), "fast"],
     "width": [0, 640, 7680, 7681, -1, "wide"],
     "rotate": [0, 90, 180, 270, 360, -90, 45, "left"],
     "crop": [[0, 0, 1, 1], [0.7, 0, 0.3, 1], [0, 0, 0, 1], [0.5, 0, 0.6, 1], [0, 0, 1], [-1, 0, 1, 1]],
     "grayscale": [True, False, "maybe"],
     "jpeg_quality": [1, 100, 0, 101],
+    "frozen_after": [0, 60, 0.5, 86400, 86401, -1, "never"],
 }
 
 
@@ -119,9 +168,8 @@ TRIED = {
 def test_filter_and_service_agree(option: str, value: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")
     camera = DOOR | {option: value}
-    values = {
-        ("jpeg_quality" if name == "jpeg_quality" else f"camera_{name}"): boxed(said) for name, said in camera.items()
-    }
+    names = {"jpeg_quality": "jpeg_quality", "frozen_after": "camera_frozen_after_s"}
+    values = {names.get(name, f"camera_{name}"): boxed(said) for name, said in camera.items()}
     try:
         Settings(kafka_bootstrap_servers="127.0.0.1:9092", **values)
         taken = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from cctv_producer.pacing import Backoff, Pacer, Timetable
+from cctv_producer.pacing import Backoff, KeyFrames, Moments, Pacer, Timetable
 
 
 class FakeTime:
@@ -109,3 +109,55 @@ def test_backoff_has_full_jitter() -> None:
 
 def test_backoff_may_be_shorter_than_its_first_wait() -> None:
     assert Backoff(0.5, 0.1, uniform=lambda least, most: most).next() == 0.1
+
+
+def decoded(frames: KeyFrames, start: float, keys: int, every_s: float, fps: int = 25) -> list[tuple[bool, bool]]:
+    """Of a stream of ``keys`` key frames, whether each frame was one, and whether it is decoded."""
+    between = round(every_s * fps)
+    return [
+        (number % between == 0, frames.wants(number % between == 0, start + number / fps))
+        for number in range(keys * between)
+    ]
+
+
+def test_key_frames_that_come_as_often_as_wanted_are_enough() -> None:
+    frames = KeyFrames(rate=1)
+    decoded(frames, 0, keys=4, every_s=1)
+    assert frames.alone
+    assert all(wanted == key for key, wanted in decoded(frames, 4, keys=10, every_s=1))
+
+
+@pytest.mark.parametrize(("rate", "every_s"), [(0, 1), (2, 1), (1, 2)])
+def test_all_is_decoded_where_key_frames_are_too_rare(rate: float, every_s: float) -> None:
+    assert all(wanted for __, wanted in decoded(KeyFrames(rate), 0, keys=10, every_s=every_s))
+
+
+def test_key_frames_that_become_rare_are_waited_for_once_and_then_all_is_decoded() -> None:
+    frames = KeyFrames(rate=1)
+    decoded(frames, 0, keys=6, every_s=1)
+    rare = decoded(frames, 6, keys=3, every_s=4)
+    # What was passed over leaves nothing to go on from until the next key frame.
+    assert all(wanted == key for key, wanted in rare[:100])
+    assert all(wanted for __, wanted in rare[100:])
+
+
+def test_a_stream_without_any_key_frame_is_decoded() -> None:
+    frames = KeyFrames(rate=1)
+    assert all(frames.wants(False, number / 25) for number in range(100))
+
+
+def test_moments_follow_this_host_s_clock() -> None:
+    clock = iter([1_000_000_000_000, 1_040_000_000, 2_000_000_000_000])
+    moments = Moments(lambda: next(clock))
+    assert [moments.now(), moments.now(), moments.now()] == [1_000_000, 1_040, 2_000_000]
+
+
+def test_moments_go_on_while_the_clock_is_behind_what_it_was() -> None:
+    clock = iter([10_000, 10_040, 7_080, 7_120, 10_041, 10_500])
+    moments = Moments(lambda: next(clock) * 1_000_000)
+    assert [moments.now() for __ in range(6)] == [10_000, 10_040, 10_041, 10_042, 10_043, 10_500]
+
+
+def test_two_pictures_of_one_millisecond_are_one_after_the_other() -> None:
+    moments = Moments(lambda: 10_000 * 1_000_000)
+    assert [moments.now(), moments.now()] == [10_000, 10_001]

@@ -10,17 +10,21 @@ import pytest
 from cctv_common.health import Health
 from cctv_common.metrics import StageMetrics
 from cctv_producer.image import Image
+from cctv_producer.metrics import CameraMetrics
 from cctv_producer.pacing import Backoff, Pacer
-from cctv_producer.reader import CameraMetrics, Picture, Reader
+from cctv_producer.reader import Picture, Reader
 from cctv_producer.slot import Slot
-from cctv_producer.sources import CameraAway, Unreadable
+from cctv_producer.source import CameraAway, Unreadable
 from prometheus_client import CollectorRegistry
 
 FRAME = "frame"
+PASSED_OVER = "passed over"
 
 
 class Script:
     """Cameras one after the other: each a list of what grabbing gives, or an error that opening it gives."""
+
+    codec = "script"
 
     def __init__(self, *cameras: list[str | Exception] | Exception) -> None:
         self.cameras = iter(cameras)
@@ -37,10 +41,11 @@ class Script:
         self.grabs: Iterator[str | Exception] = iter(camera)
         return self
 
-    def grab(self) -> None:
+    def grab(self) -> bool:
         found = next(self.grabs, CameraAway("it ended the stream"))
         if isinstance(found, Exception):
             raise found
+        return found == FRAME
 
     def retrieve(self) -> Image:
         return np.zeros((2, 2, 3), np.uint8)
@@ -124,6 +129,11 @@ def test_frames_above_the_wanted_rate_are_skipped_and_not_dropped() -> None:
     run = Run(Script([FRAME] * 5), NoneWanted())
     assert (run.camera("frames_read_total"), run.camera("frames_skipped_total"), run.frames_in()) == (5, 4, 1)
     assert run.dropped("overtaken") is None
+
+
+def test_frames_that_are_not_to_be_had_are_skipped() -> None:
+    run = Run(Script([FRAME, PASSED_OVER, PASSED_OVER, FRAME]))
+    assert (run.camera("frames_read_total"), run.camera("frames_skipped_total"), run.frames_in()) == (4, 2, 2)
 
 
 def test_an_outage_is_told_once_and_its_end_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from cctv_common.settings import EXIT_CONFIG, load
@@ -76,6 +77,7 @@ def test_empty_values_are_as_if_not_set(monkeypatch: pytest.MonkeyPatch) -> None
         ("CAMERA_TIMEOUT_MS", "1", "greater than or equal to 500"),
         ("JPEG_QUALITY", "101", "less than or equal to 100"),
         ("FRAME_MAX_AGE_MS", "0", "greater than or equal to 50"),
+        ("CAMERA_FROZEN_AFTER_S", "-1", "0 for never"),
     ],
 )
 def test_wrong_value_is_named_with_what_is_expected(
@@ -94,6 +96,7 @@ def test_wrong_value_is_named_with_what_is_expected(
         ("rtsp://", "names no host"),
         ("rtsp://camera:99999/", "expected 1 to 65535"),
         ("sample:horses", "expected sample:bikes|carphone"),
+        ("usb:front", "expected usb:0, usb:1, ... or usb:/dev/..."),
         ("file://relative/clip.mp4", "does not name an absolute path"),
         ("file:///there/is/no/clip.mp4", "/there/is/no/clip.mp4 cannot be read: No such file"),
     ],
@@ -128,6 +131,73 @@ def test_password_is_neither_shown_nor_in_the_settings_text(monkeypatch: pytest.
     assert settings.location.shown == "rtsp://camera:8554"
     assert "hunter2" not in repr(settings)
     assert settings.location.url.endswith("hunter2")
+
+
+@pytest.mark.parametrize(
+    ("url", "device"), [("usb:0", "/dev/video0"), ("usb:/dev/v4l/by-id/usb-1", "/dev/v4l/by-id/usb-1")]
+)
+def test_a_usb_camera_is_a_device(monkeypatch: pytest.MonkeyPatch, url: str, device: str) -> None:
+    monkeypatch.setenv("CAMERA_URL", url)
+    location = load(Settings).location
+    assert (location.kind, str(location.paths[0]), location.live) == ("usb", device, True)
+
+
+@pytest.mark.parametrize(
+    ("substream", "read"),
+    [
+        ("/Streaming/Channels/102", "rtsp://u:p@camera:8554/Streaming/Channels/102"),
+        ("/live?quality=low", "rtsp://u:p@camera:8554/live?quality=low"),
+        ("?channel=1&subtype=1", "rtsp://u:p@camera:8554/cam/realmonitor?channel=1&subtype=1"),
+        ("http://other/low.mjpg", "http://other/low.mjpg"),
+    ],
+)
+def test_the_substream_is_read_in_place_of_the_stream(
+    monkeypatch: pytest.MonkeyPatch, substream: str, read: str
+) -> None:
+    monkeypatch.setenv("CAMERA_URL", "rtsp://u:p@camera:8554/cam/realmonitor?channel=1&subtype=0")
+    monkeypatch.setenv("CAMERA_SUBSTREAM", substream)
+    assert load(Settings).location.url == read
+
+
+def test_user_and_password_may_have_any_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "CAMERA_URL": "rtsp://camera/1",
+        "CAMERA_SUBSTREAM": "/2",
+        "CAMERA_USERNAME": "op er",
+        "CAMERA_PASSWORD": "p@ss:w/rd #1?%[ü]",
+    }.items():
+        monkeypatch.setenv(name, value)
+    settings = load(Settings)
+    parts = urlsplit(settings.location.url)
+    assert (parts.hostname, parts.path, parts.query, parts.fragment) == ("camera", "/2", "", "")
+    assert (unquote(parts.username or ""), unquote(parts.password or "")) == ("op er", "p@ss:w/rd #1?%[ü]")
+    assert "p@ss" not in repr(settings) and settings.location.shown == "rtsp://camera:554"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            {"CAMERA_SUBSTREAM": "low-hunter2"},
+            "CAMERA_SUBSTREAM=(secret): expected a URL, or a path that begins with /",
+        ),
+        ({"CAMERA_SUBSTREAM": "file:///hunter2"}, "CAMERA_SUBSTREAM=(secret): it is no camera on the network"),
+        ({"CAMERA_SUBSTREAM": "/hunter2", "CAMERA_URL": "usb:0"}, "CAMERA_SUBSTREAM=(secret): only a camera on the"),
+        ({"CAMERA_USERNAME": "me", "CAMERA_URL": "sample:bikes"}, "CAMERA_USERNAME='me': only a camera on the network"),
+        ({"CAMERA_USERNAME": "me", "CAMERA_URL": "rtsp://u:hunter2@camera/"}, "CAMERA_USERNAME='me': the URL names a"),
+        ({"CAMERA_USERNAME": "a:b"}, "CAMERA_USERNAME='a:b': it has a colon"),
+        ({"CAMERA_PASSWORD": "hunter2"}, "CAMERA_USERNAME is not set; expected a user's name"),
+        ({"CAMERA_USERNAME": "me", "CAMERA_PASSWORD": "hunter2@" * 13}, "133 characters as they stand in a URL"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_without_the_password(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    said: dict[str, str],
+    expected: str,
+) -> None:
+    line = refusal(monkeypatch, capsys, **{"CAMERA_URL": "rtsp://camera/1"} | said)
+    assert expected in line and "hunter2" not in line
 
 
 def test_missing_camera_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

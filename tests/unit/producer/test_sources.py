@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from cctv_producer.location import Location, locate
 from cctv_producer.pacing import Timetable
-from cctv_producer.sources import CameraAway, Source, Unreadable, connect
+from cctv_producer.source import CameraAway, Source, Unreadable
+from cctv_producer.sources import connect
 
 
 def open_still(location: Location, fps: float = 0) -> Source:
     """A source that does not wait."""
-    return connect(location, lambda _: None, fps=fps, timeout_ms=1000)
+    return connect(location, lambda _: None, fps=fps, width=0, timeout_ms=1000)
 
 
 def write_clip(path: Path, frames: int, fps: int = 10) -> None:
@@ -45,8 +46,8 @@ def test_a_clip_is_played_at_its_own_speed_over_its_end(tmp_path: Path, monkeypa
     def pause(seconds: float) -> None:
         now[0] += seconds
 
-    monkeypatch.setattr("cctv_producer.sources.Timetable", partial(Timetable, clock=lambda: now[0]))
-    source = connect(locate((tmp_path / "clip.avi").as_uri()), pause, fps=0, timeout_ms=1000)
+    monkeypatch.setattr("cctv_producer.files.Timetable", partial(Timetable, clock=lambda: now[0]))
+    source = connect(locate((tmp_path / "clip.avi").as_uri()), pause, fps=0, width=0, timeout_ms=1000)
     for __ in range(13):
         source.grab()
         moments.append(now[0])
@@ -97,3 +98,13 @@ def test_a_camera_that_refuses_is_named_without_its_password(unused_tcp_port: in
     with pytest.raises(CameraAway) as refused:
         open_still(location)
     assert str(refused.value) == f"no connection to http://127.0.0.1:{unused_tcp_port}: Connection refused"
+
+
+def test_a_usb_camera_that_is_not_there_is_away() -> None:
+    with pytest.raises(CameraAway, match="/dev/video97: No such file or directory; expected a USB camera"):
+        open_still(locate("usb:97"))
+
+
+def test_a_device_that_is_no_camera_is_away() -> None:
+    with pytest.raises(CameraAway, match="/dev/null gives no pictures: it is in use, or no camera"):
+        open_still(locate("usb:/dev/null"))

@@ -58,8 +58,9 @@ class Protocol(HttpToolsProtocol):
             self.on_ready()
 
     def push(self, chunk: bytes) -> None:
-        """Write one chunk of the body that was begun."""
-        self.transport.write(chunk)
+        """Write one chunk of the body that was begun; into nothing, when the viewer has just gone."""
+        if not self.transport.is_closing():
+            self.transport.write(chunk)
 
     def abort(self) -> None:
         """Cut the connection."""

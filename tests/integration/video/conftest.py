@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,7 +9,8 @@ from integration.video.helpers import Service, Site
 
 
 @pytest.fixture
-def make_site() -> Iterator[Callable[..., Site]]:
+def make_site(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., Site]]:
+    """Makes servers, of which none may have had to complain: viewers come and go as they like."""
     sites: list[Site] = []
 
     def make(*args: Any, **kwargs: Any) -> Site:
@@ -18,6 +20,7 @@ def make_site() -> Iterator[Callable[..., Site]]:
     yield make
     for site in sites:
         site.stop()
+    assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
 
 
 @pytest.fixture

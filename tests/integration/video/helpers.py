@@ -132,8 +132,8 @@ class Site:
 class Answer:
     """An HTTP answer, whatever its status."""
 
-    def __init__(self, url: str, method: str = "GET") -> None:
-        request = urllib.request.Request(url, method=method)
+    def __init__(self, url: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> None:
+        request = urllib.request.Request(url, method=method, headers=dict(headers or {}))
         try:
             response = urllib.request.urlopen(request, timeout=10)
         except urllib.error.HTTPError as error:
@@ -204,6 +204,38 @@ class Viewer:
         self.socket.close()
 
 
+class Nginx:
+    """A reverse proxy as Debian has it, with its own ways of buffering and its HTTP/1.0 to the server behind it."""
+
+    def __init__(self, folder: Path, port: int, locations: str) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        temporary = " ".join(
+            f"{name}_temp_path {folder};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        (folder / "nginx.conf").write_text(
+            f"daemon off; master_process off; pid {folder}/pid; error_log stderr warn; events {{ }}\n"
+            f"http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{port}; {locations} }} }}\n"
+        )
+        self._process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "/usr/sbin/nginx", "-p", folder, "-c", folder / "nginx.conf"]
+        )
+        until("proxy", self._listens)
+
+    def _listens(self) -> bool:
+        assert self._process.poll() is None, "nginx has ended"
+        try:
+            return Answer(f"{self.url}/nowhere").status == 404
+        except OSError:
+            return False
+
+    def __enter__(self) -> Nginx:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
 class Service:
     """The service as a process of its own."""
 
@@ -244,6 +276,11 @@ class Service:
 
     def metrics(self) -> str:
         return Answer(f"{self.url}/metrics").body.decode()
+
+    def resident_mib(self) -> float:
+        """Its memory, shared pages included."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def end(self, number: int = signal.SIGTERM, timeout_s: float = 3.0) -> int:
         """Signal the process and return its exit code; fails when it takes longer than allowed."""

@@ -6,13 +6,22 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from browser.chromium import DESKTOP, LOOK, PHONE, chromium_page, complaints, overflow, unchanging
-from integration.video.helpers import Feed, Site, frame
+from cctv_common.frames import Frame
+from integration.conftest import free_port
+from integration.video.helpers import Feed, Nginx, Site, frame, jpeg
 from playwright.async_api import expect
 
 MakeSite = Callable[..., Site]
+COLUMNS = "getComputedStyle(document.querySelector('#grid')).gridTemplateColumns.split(' ').length"
+FILLS = """id => {
+  const box = document.querySelector(`#tile-${id} canvas`).getBoundingClientRect();
+  return box.width === innerWidth && box.height === innerHeight;
+}"""
+WIDEST = "() => Math.max(...[...document.querySelectorAll('#grid canvas')].map(canvas => canvas.width))"
 MANY = [f"camera-{number:02}" for number in range(20)]
 SOON_MS = 20_000
 
@@ -96,6 +105,167 @@ async def test_one_camera_alone_by_keyboard_and_back(make_site: MakeSite) -> Non
                     await expect(page.locator(f"#tile-{camera}")).to_be_visible()
                 assert await page.evaluate("document.activeElement.closest('.tile')?.id") == "tile-attic"
                 assert await unchanging(page, ["gate", "yard", "attic"]) == set()
+
+
+async def test_the_wall_by_keyboard_and_the_full_screen(make_site: MakeSite) -> None:
+    names = ["gate", "yard", "attic", "cellar"]
+    site = make_site(names)
+    with Feed(site.offer, names):
+        async with chromium_page(site.url, (1100, 900)) as page:
+            assert await unchanging(page, names) == set()
+
+            async def focused() -> str:
+                return str(await page.evaluate("document.activeElement.closest('.tile')?.dataset.camera"))
+
+            assert await page.evaluate(COLUMNS) == 3
+            for key, expected in (
+                ("ArrowRight", "gate"),
+                ("ArrowRight", "yard"),
+                ("ArrowLeft", "gate"),
+                ("ArrowDown", "cellar"),
+                ("ArrowUp", "gate"),
+                ("End", "cellar"),
+                ("Home", "gate"),
+            ):
+                await page.keyboard.press(key)
+                assert await focused() == expected, key
+            # The full screen has this camera, its neighbours by the arrows, and leads back to the wall.
+            await page.keyboard.press("f")
+            await page.wait_for_function("() => document.fullscreenElement !== null")
+            await expect(page).to_have_title("gate – Cameras")
+            await expect(page.locator("header")).to_be_hidden()
+            await page.keyboard.press("ArrowRight")
+            await expect(page).to_have_title("yard – Cameras")
+            assert await page.evaluate(FILLS, "yard")
+            assert await unchanging(page, ["yard"]) == set()
+            await page.keyboard.press("f")
+            await page.wait_for_function("() => document.fullscreenElement === null")
+            for camera in names:
+                await expect(page.locator(f"#tile-{camera}")).to_be_visible()
+            assert await unchanging(page, names) == set()
+            await page.keyboard.press("3")
+            await expect(page).to_have_title("attic – Cameras")
+            await page.keyboard.press("0")
+            await expect(page.locator("#tile-gate")).to_be_visible()
+            await page.keyboard.press("?")
+            await expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+            await page.keyboard.press("Escape")
+            await page.locator("#tile-attic").get_by_role("button", name="Show attic on the full screen").click()
+            await page.wait_for_function("() => document.fullscreenElement !== null")
+            assert await page.evaluate(FILLS, "attic")
+            assert complaints(page) == []
+
+
+async def test_cameras_are_chosen_and_the_address_is_a_link_to_them(make_site: MakeSite) -> None:
+    site = make_site(["gate", "yard", "attic"])
+    with Feed(site.offer, ["gate", "yard", "attic"]):
+        async with chromium_page(site.url) as page:
+            assert await unchanging(page, ["gate", "yard", "attic"]) == set()
+            await page.get_by_role("button", name="Choose").click()
+            await page.get_by_role("checkbox", name="yard").uncheck()
+            await page.keyboard.press("Escape")
+            await expect(page.locator("#tile-yard")).to_have_count(0)
+            assert await unchanging(page, ["gate", "attic"]) == set()
+            link = page.url
+            assert link.endswith("?cameras=gate,attic")
+        async with chromium_page(link.replace("gate,attic", "attic,nowhere,gate")) as page:
+            assert await unchanging(page, ["attic", "gate"]) == set()
+            ids = "[...document.querySelectorAll('.tile')].map(tile => tile.dataset.camera)"
+            assert await page.evaluate(ids) == ["attic", "nowhere", "gate"]
+            await expect(page.locator("#tile-nowhere")).to_contain_text("Not known here")
+            await page.get_by_role("button", name="Choose").click()
+            await page.get_by_role("button", name="All").click()
+            await page.get_by_role("button", name="Done").click()
+            assert await unchanging(page, ["gate", "yard", "attic"]) == set()
+            assert page.url.rstrip("/") == site.url
+
+
+async def test_a_wall_of_16_on_a_phone_with_a_thin_line(make_site: MakeSite) -> None:
+    """1.6 Mbit/s, on which one of these pictures takes more than a second."""
+    names = MANY[:16]
+    site = make_site(names)
+    large = [frame("any", 0, picture=jpeg(number, (640, 360), detail=True)) for number in range(3)]
+
+    def send(made: Frame) -> None:
+        picture = large[made.frame % 3]
+        site.offer(replace(made, jpeg=picture.jpeg, width=picture.width, height=picture.height))
+
+    with Feed(send, names, fps=4):
+        async with chromium_page("about:blank", PHONE) as page:
+            asked: list[str] = []
+            page.on("request", lambda request: asked.append(request.url) if "/live" in request.url else None)
+            line = await page.context.new_cdp_session(page)
+            await line.send("Network.enable")
+            conditions = {"offline": False, "latency": 40, "uploadThroughput": 50_000, "downloadThroughput": 200_000}
+            await line.send("Network.emulateNetworkConditions", conditions)
+            await page.goto(site.url)
+            # What two tiles beside each other can show, and then what the line carries.
+            await page.wait_for_function(WIDEST + " === 480", timeout=60_000)
+            await page.wait_for_function(WIDEST + " === 240", timeout=60_000)
+            assert asked[0].endswith("/live?width=400")
+            assert await unchanging(page, names) == set()
+            assert await overflow(page) == 0
+            assert complaints(page) == []
+
+
+async def test_the_page_asks_for_more_again_with_patience(site: Site) -> None:
+    """The rules by which size and rate are chosen, a second at a time."""
+    async with chromium_page(site.url) as page:
+        said = await page.evaluate(
+            """async () => {
+                const { Quality } = await import("./static/quality.js");
+                const quality = new Quality("auto");
+                const told = [quality.query(400)];
+                let seconds = 0;
+                // A line for 12 pictures a second, however small they are, of four cameras at 10/s.
+                const live = (cap) => {
+                    const rate = Number(new URLSearchParams(quality.query(400)).get("fps") ?? 10);
+                    seconds += 1;
+                    const came = Math.min(cap, 4 * rate);
+                    if (quality.learn(came, [10, 10, 10, 10])) told.push(seconds + " " + quality.query(400));
+                };
+                for (let i = 0; i < 60; i++) live(12);
+                told.push("the line is better");
+                for (let i = 0; i < 120; i++) live(1000);
+                return [told, new Quality("full").query(400), new Quality("low").query(400)];
+            }"""
+        )
+    told, full, low = said
+    steps = [step.partition(" ")[2] or step for step in told]
+    assert steps[0] == "width=400"
+    # Down to what the line carries; up again to see, and down; each time after a longer while.
+    down = steps.index("width=240&fps=2")
+    assert steps[1:down] == ["width=400&fps=5", "width=240&fps=5"]
+    better = steps.index("line is better")
+    assert "width=240&fps=5" in steps[down:better]
+    assert steps[-1] == "width=400"
+    assert (full, low) == ("", "width=240&fps=2")
+
+
+async def test_behind_a_proxy_at_a_path_with_a_password(make_site: MakeSite, tmp_path: Path) -> None:
+    given = {"username": "guard", "password": "öffne dich"}
+    site = make_site(app=given | {"root_path": "/kept"})
+    locations = f"""
+        location /site/cctv/ {{ proxy_pass {site.url}/; }}
+        location = /bare {{ proxy_pass {site.url}/; proxy_set_header X-Forwarded-Prefix /bare; }}
+        location /bare/ {{ proxy_pass {site.url}/; proxy_set_header X-Forwarded-Prefix /bare; }}
+        location /kept {{ proxy_pass {site.url}; }}
+    """
+    with Feed(site.offer, ["gate", "yard"]), Nginx(tmp_path, free_port(), locations) as proxy:
+        for path in ("/bare", "/kept", "/site/cctv/?cameras=yard,gate"):
+            async with chromium_page(proxy.url + path, http_credentials=given) as page:
+                assert await unchanging(page, ["gate", "yard"]) == set()
+                assert complaints(page) == []
+                if not path.startswith("/site"):
+                    continue
+                await page.evaluate("window.here = true")
+                await asyncio.to_thread(site.stop)
+                alert = page.get_by_role("alert")
+                await expect(alert).to_contain_text("connection to the server is lost", timeout=SOON_MS)
+                await asyncio.to_thread(site.start)
+                await expect(alert).to_be_hidden(timeout=SOON_MS)
+                assert await unchanging(page, ["gate", "yard"]) == set()
+                assert await page.evaluate("window.here")
 
 
 async def test_pause_stops_the_pictures(site: Site) -> None:

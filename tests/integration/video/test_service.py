@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import NewPartitions
 from integration.conftest import free_port
+from integration.video.crowd import Crowd
 from integration.video.helpers import Feed, Sender, Service, Viewer, frame, jpeg, until
 
 Start = Callable[..., Service]
@@ -111,6 +112,35 @@ def test_kafka_hangs_and_goes_on(kafka: Any, topic: str, start: Start) -> None:
         assert service.status("/healthz") == 200
         kafka.cont()
         until("frames", lambda: service.cameras()["gate"]["state"] == "live", 60)
+
+
+def test_of_200_viewers_100_take_nothing_which_costs_no_memory_and_harms_nobody(
+    kafka: Any, topic: str, start: Start
+) -> None:
+    kafka.create_topic(topic)
+    service = start(kafka, VIDEO_MAX_VIEWERS="200", VIDEO_WRITE_TIMEOUT_MS="600000")
+    service.wait_ready()
+    send = Sender(kafka.bootstrap_servers, topic)
+    noise = jpeg(1, (400, 300), detail=True)
+    assert len(noise) > 100_000
+
+    def show(number: int) -> None:
+        send(frame("gate", number, picture=noise))
+        until(f"picture {number} for every reader", lambda: min(crowd.newest) == number)
+
+    with Crowd(service.port, "/live", readers=100, stalled=100) as crowd:
+        until("200 viewers", lambda: "cctv_video_viewers 200.0" in service.metrics())
+        until("a first picture", lambda: send(frame("gate", 0, picture=noise)) or min(crowd.newest) == 0)
+        for number in range(1, 31):
+            show(number)
+        before = service.resident_mib()
+        for number in range(31, 101):
+            show(number)
+        grown = service.resident_mib() - before
+        assert crowd.skipped == 0
+        # One picture kept for each who takes none would be 10 MiB more with each of the 70.
+        assert grown < 20
+        assert "cctv_video_viewers 200.0" in service.metrics()
 
 
 def test_bad_records_are_counted_and_the_rest_is_shown(kafka: Any, topic: str, start: Start) -> None:

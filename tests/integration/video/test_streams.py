@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import urllib.parse
 from collections.abc import Callable
 
 import pytest
+from ansible_collections.cctv.pipeline.plugins.module_utils.reach import Direct, credentials
+from cctv_common.jpeg import dimensions
 from integration.video.helpers import Answer, Feed, Site, Viewer, frame, jpeg, until
 
 MakeSite = Callable[..., Site]
@@ -64,6 +67,63 @@ def test_a_stream_begins_with_the_last_frame_and_each_frame_ends_with_the_next_b
         headers, body = viewer.part()
         assert body == second.jpeg
         assert urllib.parse.unquote(headers["X-Label"]) == "Tasse Kaffee ☕"
+
+
+def test_a_stream_of_some_cameras(site: Site) -> None:
+    with Feed(site.offer, ["gate", "yard", "attic"]), Viewer(site.port, "/live?cameras=attic,cellar,gate") as viewer:
+        assert viewer.read(9) == b"--frame\r\n"
+        assert {viewer.part()[0]["X-Camera"] for __ in range(12)} == {"attic", "gate"}
+
+
+def test_pictures_of_the_size_that_is_asked_for(site: Site) -> None:
+    made = frame("gate", 7, label="coffee mug", picture=jpeg(7, (1280, 720)))
+    site.offer(made)
+
+    def width(picture: bytes) -> int:
+        return dimensions(picture)[0]
+
+    for asked, expected in (("width=300", 320), ("width=320&fps=60", 320), ("width=640", 640), ("width=4000", 1280)):
+        answer = Answer(f"{site.url}/cameras/gate/snapshot.jpg?{asked}")
+        assert (answer.headers["Content-Type"], width(answer.body)) == ("image/jpeg", expected)
+        assert (answer.headers["X-Frame"], answer.headers["X-Label"]) == ("7", "coffee mug")
+        for path in (f"/live?{asked}", f"/cameras/gate/stream.mjpg?{asked}"):
+            with Viewer(site.port, path) as viewer:
+                viewer.read(9)
+                headers, body = viewer.part()
+                assert (headers["X-Frame"], headers["X-Label"], width(body)) == ("7", "coffee mug", expected)
+    with Viewer(site.port, "/live?width=200") as viewer:
+        viewer.read(9)
+        assert viewer.picture("gate") == 7
+        for number in range(8, 20):
+            site.offer(frame("gate", number, picture=jpeg(number, (1280, 720))))
+            assert viewer.picture("gate") == number
+
+
+def test_who_wants_few_frames_gets_the_last_one_when_it_is_due_though_no_other_follows(site: Site) -> None:
+    site.offer(frame("gate", 1))
+    with Viewer(site.port, "/live?fps=2") as viewer:
+        viewer.read(9)
+        assert viewer.picture("gate") == 1
+        for number in (2, 3, 4):
+            site.offer(frame("gate", number))
+        assert viewer.picture("gate") == 4
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("width=wide", "width=wide: expected pixels, 16 to 7680"),
+        ("width=8", "width=8: expected pixels, 16 to 7680"),
+        ("fps=nan", "fps=nan: expected frames a second, 0.1 to 60"),
+        ("fps=0", "fps=0: expected frames a second, 0.1 to 60"),
+        ("cameras=gate,Back%20Yard", "cameras=Back Yard: expected ids of cameras, with commas"),
+        ("cameras=", "cameras=: expected ids of cameras, with commas"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_told(site: Site, asked: str, expected: str) -> None:
+    answer = Answer(f"{site.url}/live?{asked}")
+    assert (answer.status, answer.json()) == (400, {"error": expected})
+    assert site.hub.viewers() == 0
 
 
 def test_all_cameras_in_one_stream(site: Site) -> None:
@@ -159,8 +219,17 @@ def test_streams_end_with_the_server_and_stalled_ones_are_cut(make_site: MakeSit
     site.start()
 
 
+FILES = {
+    "/": "text/html; charset=utf-8",
+    "/static/app.js": "text/javascript; charset=utf-8",
+    "/static/view.js": "text/javascript; charset=utf-8",
+    "/static/style.css": "text/css; charset=utf-8",
+    "/static/icon.svg": "image/svg+xml",
+}
+
+
 def test_the_page_runs_nothing_from_elsewhere(site: Site) -> None:
-    for path in ("/", "/static/app.js", "/static/style.css", "/static/icon.svg"):
+    for path in FILES:
         answer = Answer(site.url + path)
         assert answer.status == 200
         policy = answer.headers["Content-Security-Policy"]
@@ -168,6 +237,75 @@ def test_the_page_runs_nothing_from_elsewhere(site: Site) -> None:
         assert (
             b"http://" not in answer.body.replace(b"http://www.w3.org/2000/svg", b"") and b"https://" not in answer.body
         )
+
+
+def test_browsers_keep_the_page_and_ask_whether_it_is_still_the_same(site: Site) -> None:
+    for path, media_type in FILES.items():
+        answer = Answer(site.url + path)
+        assert (answer.headers["Content-Type"], answer.headers["Cache-Control"]) == (media_type, "no-cache")
+        again = Answer(site.url + path, headers={"If-None-Match": f'"other", W/{answer.headers["ETag"]}'})
+        assert (again.status, again.body, again.headers["ETag"]) == (304, b"", answer.headers["ETag"])
+        assert Answer(site.url + path, headers={"If-None-Match": '"other"'}).body == answer.body
+
+
+def test_what_is_live_is_never_kept(site: Site) -> None:
+    site.offer(frame("gate", 1))
+    for path in ("/cameras", "/cameras/gate/snapshot.jpg", "/cameras/attic/snapshot.jpg", "/live?fps=0"):
+        assert Answer(site.url + path).headers["Cache-Control"] == "no-store"
+    assert Answer(f"{site.url}/cameras").headers["Content-Type"] == "application/json"
+    for path in ("/live", "/cameras/gate/stream.mjpg"):
+        with Viewer(site.port, path) as viewer:
+            assert "cache-control: no-store" in viewer.head.lower()
+            assert "x-content-type-options: nosniff" in viewer.head.lower()
+
+
+@pytest.mark.parametrize("root_path", ["", "/site/cctv"])
+def test_below_a_path_that_a_proxy_leaves(make_site: MakeSite, root_path: str) -> None:
+    site = make_site(app={"root_path": root_path})
+    site.offer(frame("gate", 1))
+    for path in (
+        root_path or "/",
+        f"{root_path}/",
+        f"{root_path}/cameras",
+        f"{root_path}/healthz",
+        "/healthz",
+        "/cameras",
+    ):
+        assert Answer(site.url + path).status == 200, path
+    assert Answer(f"{site.url}{root_path or '/'}x/cameras").status == 404
+    with Viewer(site.port, f"{root_path}/live?cameras=gate") as viewer:
+        viewer.read(9)
+        assert viewer.picture() == 1
+
+
+def test_a_path_that_a_proxy_has_taken_away(site: Site) -> None:
+    def script(prefix: str) -> str:
+        found = re.search(
+            r'src="([^"]+/app.js)"', Answer(site.url, headers={"X-Forwarded-Prefix": prefix}).body.decode()
+        )
+        assert found
+        return found[1]
+
+    assert script("/site/cctv") == script("/site/cctv/") == "/site/cctv/static/app.js"
+    for hostile in ("//evil.example", '/"><script>', "https://evil.example"):
+        assert script(hostile) == "static/app.js"
+
+
+def test_a_password_is_asked_for_everywhere_but_of_probes(make_site: MakeSite) -> None:
+    site = make_site(app={"username": "guard", "password": "öffne dich"})
+    site.offer(frame("gate", 1))
+    paths = [*FILES, "/cameras", "/cameras/gate/snapshot.jpg"]
+    for path in [*paths, "/live", "/cameras/gate/stream.mjpg", "/nowhere", "/healthz/", "//healthz"]:
+        for wrong in ({}, credentials("guard", "Öffne dich"), credentials("cctv", "öffne dich")):
+            answer = Answer(site.url + path, headers=wrong)
+            assert (answer.status, answer.headers["Cache-Control"]) == (401, "no-store")
+            assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+            assert b"gate" not in answer.body
+    for path in paths:
+        assert Answer(site.url + path, headers=credentials("guard", "öffne dich")).status == 200
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert Answer(site.url + path).status == 200
+    assert '"gate"' in Direct(site.url, credentials("guard", "öffne dich")).cameras()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Serves one SavedModel over gRPC and REST: `cctv-serving --model_base_path=... --port=8500 --rest_api_port=8501`."""
+"""Serves SavedModels over gRPC and REST: `cctv-serving --model_base_path=... --port=8500 --rest_api_port=8501`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 # Read by gRPC and TensorFlow when they are loaded.
@@ -15,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from cctv_common import lifecycle, log
 from cctv_common.settings import EXIT_CONFIG, load
 
-from cctv_serving import flags, versions
+from cctv_serving import config, flags, messages, versions
 from cctv_serving.quiet import quietly
 from cctv_serving.settings import Settings
 from cctv_serving.status import ServingError
@@ -31,18 +32,28 @@ def main() -> int:
         logger.info("flags without effect in this server", flags=list(given.no_effect))
     try:
         # First what can be wrong: TensorFlow takes seconds to load.
-        version = versions.newest(given.model_base_path)
+        wanted = _config(given)
         rest_socket = _listen(settings.http_host, given.rest_api_port) if given.rest_api_port else None
         with quietly():
             from cctv_serving.server import serve
-        serve(given, settings, version, rest_socket, stop, logger)
-    except versions.NoModel as error:
+        serve(given, settings, wanted, rest_socket, stop, logger)
+    except (versions.NoModel, messages.WrongFile) as error:
         return _failed(error, EXIT_CONFIG)
     except ServingError as error:
-        return _failed(f"the model's own warm-up request fails: {error}", EXIT_CONFIG)
+        return _failed(error.message, EXIT_CONFIG)
     except OSError as error:
         return _failed(error, 1)
     _end()
+
+
+def _config(given: flags.Flags) -> config.Config:
+    if given.model_config_file is None:
+        wanted = config.single(given.model_name, given.model_base_path)
+    else:
+        wanted = messages.read(given.model_config_file, config.Config)
+    for model in config.models(wanted).values():
+        versions.check(Path(model.base_path), model.model_version_policy)
+    return wanted
 
 
 def _end() -> NoReturn:

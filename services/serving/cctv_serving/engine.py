@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
 import numpy.typing as npt
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
+from cctv_serving.model import Call, Model
 from cctv_serving.status import ServingError
 
 Array = npt.NDArray[Any]
@@ -69,9 +70,15 @@ class Engine:
             self.metrics.duration.labels(api).observe(time.perf_counter() - began)
             self._places.release()
 
+    def execute(self, model: Model, call: Call, remaining_s: float | None, wanted: Callable[[], bool]) -> list[Array]:
+        """Run the model, in a batch with others if its requests are batched, else in turn."""
+        if model.batches:
+            return model.batches.run(call.feeds, call.fetches, remaining_s, wanted)
+        return self.run(lambda: model.session.run(call.feeds, call.fetches), remaining_s, wanted)
+
     def run(
-        self, work: Callable[[], dict[str, Array]], remaining_s: float | None, wanted: Callable[[], bool]
-    ) -> Mapping[str, Array]:
+        self, work: Callable[[], list[Array]], remaining_s: float | None, wanted: Callable[[], bool]
+    ) -> list[Array]:
         """Run ``work`` when its turn comes, unless ``remaining_s`` is over or nobody wants it by then."""
         # A frame that its client gave up costs nothing: that keeps an overloaded server useful.
         if not self._slots.acquire(timeout=remaining_s if remaining_s is None else max(remaining_s, 0)):

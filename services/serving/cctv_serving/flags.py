@@ -16,16 +16,9 @@ from pathlib import Path
 from typing import Self
 
 _NO_EFFECT = (
-    "allow_version_labels_for_unavailable_models",
-    "enable_grpc_healthcheck_service",
-    "enable_per_model_batching_parameters",
     "enable_profiler",
-    "enable_signature_method_name_check",
-    "file_system_poll_wait_seconds",
     "flush_filesystem_caches",
     "grpc_max_threads",
-    "load_retry_interval_micros",
-    "max_num_load_retries",
     "num_load_threads",
     "num_tflite_interpreters_per_pool",
     "num_tflite_pools",
@@ -37,17 +30,12 @@ _NO_EFFECT = (
     "xla_gpu_compilation_enabled",
 )
 _REFUSED_TEXTS = (
-    "batching_parameters_file",
     "mixed_precision",
-    "model_config_file",
-    "model_config_file_poll_wait_seconds",
-    "monitoring_config_file",
     "platform_config_file",
-    "ssl_config_file",
     "tensorflow_session_config_file",
     "thread_pool_factory_config_file",
 )
-_REFUSED_SWITCHES = ("enable_batching", "prefer_tflite_model", "use_alts_credentials")
+_REFUSED_SWITCHES = ("prefer_tflite_model", "use_alts_credentials")
 
 
 @dataclass(frozen=True)
@@ -71,6 +59,19 @@ class Flags:
     rest_api_enable_cors_support: bool
     model_name: str
     model_base_path: Path
+    model_config_file: Path | None
+    model_config_file_poll_wait_seconds: int
+    file_system_poll_wait_seconds: int
+    max_num_load_retries: int
+    load_retry_interval_micros: int
+    allow_version_labels_for_unavailable_models: bool
+    enable_batching: bool
+    batching_parameters_file: Path | None
+    enable_per_model_batching_parameters: bool
+    monitoring_config_file: Path | None
+    ssl_config_file: Path | None
+    enable_grpc_healthcheck_service: bool
+    enable_signature_method_name_check: bool
     saved_model_tags: tuple[str, ...]
     threads: Threads
     enable_model_warmup: bool
@@ -78,14 +79,19 @@ class Flags:
     enable_serialization_as_tensor_content: bool
     no_effect: tuple[str, ...]
 
+    @property
+    def cores(self) -> int:
+        """Things to do at the same time where no flag says how many."""
+        return os.cpu_count() or 1
+
 
 def parse(arguments: Sequence[str] | None = None) -> Flags:
     """Read the flags; ends the program with code 2 and a line that names the wrong one."""
     parser = argparse.ArgumentParser(
         prog="cctv-serving",
         allow_abbrev=False,
-        description="Serve a SavedModel as TensorFlow Serving's model server does, with its flags (--flag=value).",
-        epilog="Environment: HTTP_HOST (address to listen on), LOG_LEVEL, MAX_IN_FLIGHT, MAX_REQUEST_BYTES.",
+        description="Serve SavedModels as TensorFlow Serving's model server does, with its flags (--flag=value).",
+        epilog="Environment: ENGINE, HTTP_HOST (address to listen on), LOG_LEVEL, MAX_IN_FLIGHT, MAX_REQUEST_BYTES.",
     )
     threads = 4 * (os.cpu_count() or 1)
 
@@ -105,10 +111,23 @@ def parse(arguments: Sequence[str] | None = None) -> Flags:
     text("grpc_channel_arguments", "", "name=value[,name=value...] for the gRPC server")
     number("rest_api_port", 0, "port of the REST interface; 0: none", 65535)
     number("rest_api_num_threads", threads, "threads for REST requests")
-    number("rest_api_timeout_in_ms", 30000, "time limit of a REST request")
+    number("rest_api_timeout_in_ms", 30000, "time limit of a REST request; 0: none")
     switch("rest_api_enable_cors_support", False, "answer with CORS headers")
     text("model_name", "default", "name of the model")
     text("model_base_path", "", "folder with the model's versions; the highest is served")
+    text("model_config_file", "", "file with a ModelServerConfig, in place of a name and a path")
+    number("model_config_file_poll_wait_seconds", 0, "time between two looks at that file; 0: one look")
+    number("file_system_poll_wait_seconds", 1, "time between two looks for versions; 0: one look")
+    number("max_num_load_retries", 5, "how often a version that does not load is tried again")
+    number("load_retry_interval_micros", 60_000_000, "time between two tries", 2**62)
+    switch("allow_version_labels_for_unavailable_models", False, "a new label may name a version that is not loaded")
+    switch("enable_batching", False, "run requests of several clients together")
+    text("batching_parameters_file", "", "file with BatchingParameters")
+    switch("enable_per_model_batching_parameters", False, "batch models that have a batching_params.pbtxt, by it")
+    text("monitoring_config_file", "", "file with a MonitoringConfig")
+    text("ssl_config_file", "", "file with an SSLConfig for the gRPC interface")
+    switch("enable_grpc_healthcheck_service", False, "answer gRPC's standard health checks")
+    switch("enable_signature_method_name_check", False, "classify and regress by signatures named so only")
     text("saved_model_tags", "serve", "comma-separated tags of the graph to load")
     number("tensorflow_session_parallelism", 0, "TensorFlow's threads of both kinds; 0: as many as there are cores")
     number("tensorflow_intra_op_parallelism", 0, "threads within one operation")
@@ -130,8 +149,12 @@ def parse(arguments: Sequence[str] | None = None) -> Flags:
         value = getattr(given, name)
         if value and not (name in _REFUSED_SWITCHES and value.lower() in ("false", "0")):
             parser.error(f"--{name}={value}: this server does not do that; expected: the flag left out")
-    if not given.model_base_path:
+    if not given.model_base_path and not given.model_config_file:
         parser.error("--model_base_path is not set; expected the folder that holds the model's version folders")
+    if given.batching_parameters_file and not given.enable_batching:
+        parser.error(
+            f"--batching_parameters_file={given.batching_parameters_file} without --enable_batching; expected both"
+        )
     if not given.port and not given.grpc_socket_path:
         parser.error("--port=0 without --grpc_socket_path; expected at least one of them")
     if given.port and given.port == given.rest_api_port:
@@ -156,6 +179,19 @@ def parse(arguments: Sequence[str] | None = None) -> Flags:
         rest_api_enable_cors_support=given.rest_api_enable_cors_support,
         model_name=given.model_name or "default",
         model_base_path=Path(given.model_base_path),
+        model_config_file=_path(given.model_config_file),
+        model_config_file_poll_wait_seconds=given.model_config_file_poll_wait_seconds,
+        file_system_poll_wait_seconds=given.file_system_poll_wait_seconds,
+        max_num_load_retries=given.max_num_load_retries,
+        load_retry_interval_micros=given.load_retry_interval_micros,
+        allow_version_labels_for_unavailable_models=given.allow_version_labels_for_unavailable_models,
+        enable_batching=given.enable_batching,
+        batching_parameters_file=_path(given.batching_parameters_file),
+        enable_per_model_batching_parameters=given.enable_per_model_batching_parameters,
+        monitoring_config_file=_path(given.monitoring_config_file),
+        ssl_config_file=_path(given.ssl_config_file),
+        enable_grpc_healthcheck_service=given.enable_grpc_healthcheck_service,
+        enable_signature_method_name_check=given.enable_signature_method_name_check,
         saved_model_tags=tuple(given.saved_model_tags.split(",")),
         threads=Threads(intra, inter) if intra or inter else Threads(session, session),
         enable_model_warmup=given.enable_model_warmup,
@@ -173,6 +209,10 @@ def _number(top: int) -> type[int]:
             return super().__new__(cls, text)
 
     return Number
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
 
 
 def _tensorflow_version() -> str:

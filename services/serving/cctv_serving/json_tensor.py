@@ -70,11 +70,7 @@ def parse_predict(body: bytes, inputs_of: Callable[[str], Inputs]) -> PredictBod
     Raises ServingError (INVALID_ARGUMENT) with TensorFlow Serving's message.
     """
     document = parse_object(body)
-    signature = document.get("signature_name", "")
-    if not isinstance(signature, str):
-        raise invalid(
-            "JSON Value: ", debug(document), " not formatted correctly. 'signature_name' key must be a string value."
-        )
+    signature = signature_name(document)
     inputs = inputs_of(signature)
     if not inputs:
         raise invalid("Failed to get input map for signature: ", signature or "DEFAULT")
@@ -94,6 +90,16 @@ def parse_predict(body: bytes, inputs_of: Callable[[str], Inputs]) -> PredictBod
     if "inputs" in document:
         return PredictBody(signature, _from_inputs(document["inputs"], inputs), "column")
     raise invalid("Missing 'inputs' or 'instances' key")
+
+
+def signature_name(document: dict[str, Any]) -> str:
+    """The signature that a request names, "" for the default one."""
+    name = document.get("signature_name", "")
+    if not isinstance(name, str):
+        raise invalid(
+            "JSON Value: ", debug(document), " not formatted correctly. 'signature_name' key must be a string value."
+        )
+    return name
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -258,7 +264,7 @@ class _Builder:
     def _scalar(self, value: Any) -> Any:
         if self.dtype == "object":
             if isinstance(value, dict):
-                return _decode(value)
+                return decode_base64(value)
             if isinstance(value, str):
                 try:
                     return value.encode("utf-8", "surrogateescape")
@@ -280,7 +286,7 @@ class _Builder:
                 f"Conversion of JSON Value: {debug(value)} to type: {type_name(self.dtype)}",
             )
         raise invalid(
-            f"JSON Value: {debug(value)} Type: {_json_type(value)} is not of expected type: {type_name(self.dtype)}"
+            f"JSON Value: {debug(value)} Type: {json_type(value)} is not of expected type: {type_name(self.dtype)}"
         )
 
 
@@ -299,16 +305,18 @@ def _shape_text(shape: Sequence[int]) -> str:
     return f"[{','.join(map(str, shape))}]"
 
 
-def _is_base64(value: Any) -> bool:
+def is_base64(value: Any) -> bool:
+    """Whether a JSON value stands for bytes."""
     return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
 def _is_object(value: Any) -> bool:
-    return isinstance(value, dict) and not _is_base64(value)
+    return isinstance(value, dict) and not is_base64(value)
 
 
-def _decode(value: dict[str, Any]) -> bytes:
-    if not _is_base64(value):
+def decode_base64(value: dict[str, Any]) -> bytes:
+    """The bytes that a JSON value stands for."""
+    if not is_base64(value):
         raise invalid("JSON Value: ", debug(value), " not formatted correctly for base64 data")
     text: str = value["b64"]
     try:
@@ -328,7 +336,8 @@ def type_name(dtype: str) -> str:
     return _TYPE_NAMES.get(dtype, dtype)
 
 
-def _json_type(value: Any) -> str:
+def json_type(value: Any) -> str:
+    """TensorFlow Serving's name of a JSON value's type."""
     if value is None:
         return "Null"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST interface: /v1/models/NAME[/versions/V][:predict|/metadata]."""
+"""TensorFlow Serving's REST interface: /v1/models/NAME[/versions/V|/labels/L][:predict|:classify|/metadata], ..."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -22,14 +24,17 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 from tensorflow_serving.apis import classification_pb2, get_model_metadata_pb2, model_pb2, regression_pb2
 
-from cctv_serving import api, json_tensor
+from cctv_serving import api, inference, json_examples, json_tensor
 from cctv_serving.engine import Engine
-from cctv_serving.model import Model
+from cctv_serving.manager import Manager
+from cctv_serving.model import Call, Model
+from cctv_serving.monitoring import Monitoring
 from cctv_serving.status import ServingError, invalid
 
 _MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 _POST = re.compile(_MODEL + ":(classify|regress|predict)", re.IGNORECASE)
 _GET = re.compile(r"/v1/models(?:/([^/:]+))?(?:/versions/(\d+)|/labels/([^/:]+))?(?:/(metadata))?", re.IGNORECASE)
+_METHODS = ("predict", "classify", "regress")
 _ANY = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -40,22 +45,42 @@ _BODIES_AT_ONCE = 4
 """Bodies of the largest size that may be in memory while they arrive."""
 
 
+@dataclass
+class _Asked:
+    """What a request is about, as far as is known."""
+
+    method: str = "other"
+    spec: model_pb2.ModelSpec = field(default_factory=model_pb2.ModelSpec)
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """How long a client waits, and whether it still does."""
+
+    deadline: float
+    wanted: Callable[[], bool]
+
+
 class RestApi:
-    """An ASGI application for one model."""
+    """An ASGI application for the models."""
 
     def __init__(
         self,
-        model: Model,
+        manager: Manager[Model],
         engine: Engine,
+        monitoring: Monitoring,
         workers: Executor,
         log: Log,
         *,
         timeout_s: float = 30.0,
         max_request_bytes: int,
         cors: bool = False,
+        check_method_name: bool = False,
     ) -> None:
-        self._model = model
+        self._manager = manager
         self._engine = engine
+        self._monitoring = monitoring
+        self._check_method_name = check_method_name
         self._workers = workers
         self._log = log
         self._timeout_s = timeout_s
@@ -71,46 +96,58 @@ class RestApi:
         """Answer one request."""
         request = Request(scope, receive)
         path = scope.get("raw_path", scope["path"].encode()).split(b"?")[0].decode("latin-1")
-        method = "other"
-        status = 200
+        asked = _Asked()
+        status, code = 200, "OK"
+        began = time.perf_counter()
         try:
-            if not _ANY.fullmatch(path):
-                raise ServingError(grpc.StatusCode.NOT_FOUND, "Not Found")
-            if request.method == "OPTIONS":
-                if not re.search("https?://", request.headers.get("origin", "")):
-                    raise ServingError(
-                        grpc.StatusCode.FAILED_PRECONDITION, "Origin header is missing in CORS preflight"
-                    )
-                body, method = b"", "options"
-            elif request.method == "POST" and (match := _POST.fullmatch(path)):
-                method = match[4].lower()
-                content = await self._read(request)
-                body = await self._post(method, _spec(match), content, request)
-            elif request.method == "GET" and (match := _GET.fullmatch(path)):
-                method = "metadata" if match[4] else "status"
-                body = self._get(method, _spec(match))
-            else:
-                raise invalid("Malformed request: ", request.method, " ", path)
+            body = await self._answer(request, path, asked)
         except ServingError as error:
             status, body = error.http_status, _error(error.message)
             code = error.code.name
             if isinstance(error, _TooLarge):
                 status = 413
         except ClientDisconnect:
-            self._engine.metrics.requests.labels("rest", method, "CANCELLED").inc()
+            self._count(asked, "CANCELLED", began)
             return
         except asyncio.CancelledError:  # it has not ended within the time for stopping
             status, body, code = 503, _error("The server is stopping"), "UNAVAILABLE"
         except Exception:
-            self._log.exception("a request failed", api="rest", method=method)
+            self._log.exception("a request failed", api="rest", method=asked.method)
             status, body, code = 500, _error("Internal error; the server's log has more"), "INTERNAL"
-        else:
-            code = "OK"
-        self._engine.metrics.requests.labels("rest", method, code).inc()
+        self._count(asked, code, began)
         headers = dict(self._headers)
         if status == 413:
             headers["Connection"] = "close"  # the rest of the body is not read
         await Response(body, status, headers, "application/json")(scope, receive, send)
+
+    async def _answer(self, request: Request, path: str, asked: _Asked) -> bytes:
+        if not _ANY.fullmatch(path):
+            raise ServingError(grpc.StatusCode.NOT_FOUND, "Not Found")
+        if request.method == "OPTIONS":
+            if not re.search("https?://", request.headers.get("origin", "")):
+                raise ServingError(grpc.StatusCode.FAILED_PRECONDITION, "Origin header is missing in CORS preflight")
+            asked.method = "options"
+            return b""
+        if request.method == "POST" and (match := _POST.fullmatch(path)):
+            asked.method = match[4].lower()
+            content = await self._read(request)
+            asked.spec = _spec(match)
+            return await self._post(asked, content, request)
+        if request.method == "GET" and (match := _GET.fullmatch(path)):
+            asked.method = "metadata" if match[4] else "status"
+            asked.spec = _spec(match)
+            return self._get(asked)
+        raise invalid("Malformed request: ", request.method, " ", path)
+
+    def _count(self, asked: _Asked, code: str, began: float) -> None:
+        self._engine.metrics.requests.labels("rest", asked.method, code).inc()
+        # Only names of models: a client could make up as many as it likes.
+        name = asked.spec.name if self._manager.knows(asked.spec.name) else ""
+        self._monitoring.requests.labels(name, code).inc()
+        if code == "OK":
+            method = asked.method if asked.method in _METHODS else ""
+            latency = (time.perf_counter() - began) * 1e6
+            self._monitoring.request_latency.labels(name, method, "REST").observe(latency)
 
     async def _read(self, request: Request) -> bytes:
         limit = self._max_request_bytes
@@ -135,45 +172,67 @@ class RestApi:
             self._buffered -= size
         return b"".join(chunks)
 
-    async def _post(self, method: str, spec: model_pb2.ModelSpec, body: bytes, request: Request) -> bytes:
-        if method == "predict":
-            deadline = time.monotonic() + self._timeout_s
-            # Taken in here and not in a worker, so that a full house says so at once.
-            with self._engine.admitted("rest"):
-                gone = asyncio.ensure_future(request.receive())  # after the body there is only "disconnected" to come
-                try:
-                    return await self._in_worker(lambda: self._predict(spec, body, deadline, lambda: not gone.done()))
-                finally:
-                    gone.cancel()
-        return await self._in_worker(lambda: self._refuse(method, spec, body))
+    async def _post(self, asked: _Asked, body: bytes, request: Request) -> bytes:
+        deadline = time.monotonic() + self._timeout_s
+        # Taken in here and not in a worker, so that a full house says so at once.
+        with self._engine.admitted("rest"):
+            gone = asyncio.ensure_future(request.receive())  # after the body there is only "disconnected" to come
+            try:
+                work = {"predict": self._predict, "classify": self._classify, "regress": self._regress}[asked.method]
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._workers, lambda: work(asked.spec, body, _Waiting(deadline, lambda: not gone.done()))
+                )
+            finally:
+                gone.cancel()
 
-    async def _in_worker(self, work: Callable[[], bytes]) -> bytes:
-        return await asyncio.get_running_loop().run_in_executor(self._workers, work)
+    def _predict(self, spec: model_pb2.ModelSpec, body: bytes, waiting: _Waiting) -> bytes:
+        with ExitStack() as held:
+            model: Model | None = None
 
-    def _refuse(self, method: str, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
-        signature = json_tensor.parse_object(body).get("signature_name")
-        if isinstance(signature, str):
-            spec.signature_name = signature
-        kind = classification_pb2.ClassificationRequest if method == "classify" else regression_pb2.RegressionRequest
-        raise api.refuse(self._model, method, kind(model_spec=spec))
+            def inputs_of(signature_name: str) -> dict[str, str]:
+                nonlocal model
+                model = held.enter_context(self._manager.use(spec))
+                return model.inputs_of(signature_name)
 
-    def _predict(self, spec: model_pb2.ModelSpec, body: bytes, deadline: float, wanted: Callable[[], bool]) -> bytes:
-        def inputs_of(signature_name: str) -> dict[str, str]:
-            self._model.resolve(spec)
-            return self._model.inputs_of(signature_name)
-
-        said = json_tensor.parse_predict(body, inputs_of)
-        work = self._model.prepare(said.signature_name, said.inputs)
-        outputs = self._engine.run(work, deadline - time.monotonic(), wanted)
+            said = json_tensor.parse_predict(body, inputs_of)
+            assert model is not None
+            prediction = model.prepare(said.signature_name, said.inputs)
+            outputs = prediction.outputs(self._run(model, "Predict", waiting)(prediction.call))
         return json_tensor.format_predict(outputs, said.format)
 
-    def _get(self, method: str, spec: model_pb2.ModelSpec) -> bytes:
+    def _classify(self, spec: model_pb2.ModelSpec, body: bytes, waiting: _Waiting) -> bytes:
+        spec.signature_name, said = json_examples.parse(body)
+        request = classification_pb2.ClassificationRequest(model_spec=spec, input=said)
+        with self._manager.use(spec) as model:
+            self._monitoring.count_examples(model.name, said)
+            run = self._run(model, "Classify", waiting)
+            response = inference.classify(model, request, self._check_method_name, run)
+        return json_examples.format_classes(response.result)
+
+    def _regress(self, spec: model_pb2.ModelSpec, body: bytes, waiting: _Waiting) -> bytes:
+        spec.signature_name, said = json_examples.parse(body)
+        request = regression_pb2.RegressionRequest(model_spec=spec, input=said)
+        with self._manager.use(spec) as model:
+            self._monitoring.count_examples(model.name, said)
+            run = self._run(model, "Regress", waiting)
+            response = inference.regress(model, request, self._check_method_name, run)
+        return json_examples.format_values(response.result)
+
+    def _run(self, model: Model, method: str, waiting: _Waiting) -> inference.Run:
+        def run(call: Call) -> list[inference.Array]:
+            with self._monitoring.running(model.name, method):
+                return self._engine.execute(model, call, waiting.deadline - time.monotonic(), waiting.wanted)
+
+        return run
+
+    def _get(self, asked: _Asked) -> bytes:
+        spec = asked.spec
         if not spec.name:
             raise invalid("Missing model name in request.")
-        if method == "status":
-            return orjson.dumps(_to_dict(api.model_status(self._model, spec)), option=orjson.OPT_INDENT_2)
+        if asked.method == "status":
+            return orjson.dumps(_to_dict(self._manager.status(spec)), option=orjson.OPT_INDENT_2)
         request = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
-        response = api.model_metadata(self._model, request)
+        response = api.model_metadata(self._manager, request)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         response.metadata["signature_def"].Unpack(signatures)
         said = {

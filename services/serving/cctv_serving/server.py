@@ -1,86 +1,152 @@
-"""Loads the model, serves it by both protocols, and drains them in the end."""
+"""Loads the models, serves them by both protocols, and drains these in the end."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import uvicorn
 from cctv_common import health
 from cctv_common.log import Log
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
+from cctv_serving import messages, monitoring
+from cctv_serving.config import Config
 from cctv_serving.engine import Engine, Metrics
 from cctv_serving.flags import Flags
-from cctv_serving.grpc_api import Services, make_server
+from cctv_serving.grpc_api import Services, add_health, make_server
+from cctv_serving.loader import Loader
+from cctv_serving.manager import Manager, Retries
 from cctv_serving.model import Model
-from cctv_serving.quiet import quietly
+from cctv_serving.monitoring import Monitoring
 from cctv_serving.rest import RestApi
 from cctv_serving.settings import Settings
-from cctv_serving.versions import Version
 
 DRAIN_S = 4.0
 """Time that requests in flight have to end after SIGTERM."""
+
+_NO_LIMIT_S = 24 * 3600.0
 
 
 def serve(
     given: Flags,
     settings: Settings,
-    version: Version,
+    wanted: Config,
     rest_socket: socket.socket | None,
     stop: threading.Event,
     log: Log,
 ) -> None:
     """Serve until ``stop`` is set.
 
-    Raises NoModel when the SavedModel does not load, ServingError when its own warm-up fails, OSError when the gRPC
+    Raises ServingError when a model does not load, WrongFile when a file of the flags' is wrong, OSError when the gRPC
     interface cannot listen.
     """
     began = time.monotonic()
-    with quietly():
-        model = Model(given.model_name, version, given.threads, given.saved_model_tags)
-        warmed = model.warm_up(given.num_request_iterations_for_warmup) if given.enable_model_warmup else 0
-    engine = Engine(settings.max_in_flight, given.threads.inter_op or os.cpu_count() or 1, Metrics())
+    counted = Monitoring()
+    metrics_path = _metrics_path(given)
+    engine = Engine(settings.max_in_flight, given.threads.inter_op or given.cores, Metrics())
+    manager: Manager[Model] = Manager(
+        Loader(given, settings.engine, log, counted, engine.metrics.model.observe),
+        log,
+        retries=Retries(given.max_num_load_retries, given.load_retry_interval_micros / 1e6),
+        labels_may_wait=given.allow_version_labels_for_unavailable_models,
+    )
+    manager.configure(wanted)
     addresses = [f"{_bracketed(settings.http_host)}:{given.port}"] if given.port else []
     if given.grpc_socket_path:
         addresses.append(f"unix:{given.grpc_socket_path}")
+    services = Services(
+        manager,
+        engine,
+        counted,
+        log,
+        as_content=given.enable_serialization_as_tensor_content,
+        check_method_name=given.enable_signature_method_name_check,
+    )
     server = make_server(
-        Services(model, engine, log, given.enable_serialization_as_tensor_content),
+        services,
         addresses,
         max_in_flight=settings.max_in_flight,
         max_request_bytes=settings.max_request_bytes,
         channel_arguments=given.grpc_channel_arguments,
+        credentials=_credentials(given),
     )
+    checked = add_health(server) if given.enable_grpc_healthcheck_service else None
     rest = RestApi(
-        model,
+        manager,
         engine,
+        counted,
         ThreadPoolExecutor(min(given.rest_api_num_threads, settings.max_in_flight + 4), "rest"),
         log,
-        timeout_s=given.rest_api_timeout_in_ms / 1000,
+        timeout_s=given.rest_api_timeout_in_ms / 1000 or _NO_LIMIT_S,
         max_request_bytes=settings.max_request_bytes,
         cors=given.rest_api_enable_cors_support,
+        check_method_name=given.enable_signature_method_name_check,
     )
-    with _rest_server(rest, rest_socket):
+    watch = threading.Thread(
+        target=manager.watch,
+        args=(
+            stop,
+            given.file_system_poll_wait_seconds,
+            given.model_config_file,
+            given.model_config_file_poll_wait_seconds,
+        ),
+        name="watch",
+        daemon=True,
+    )
+    with _rest_server(rest, rest_socket, _metrics_page(metrics_path, counted) if metrics_path else []):
         server.start()
+        watch.start()
         log.info(
             "serving",
-            model=model.name,
-            version=model.version,
-            signatures=sorted(model.signatures),
+            models=manager.names(),
+            engine=settings.engine,
             grpc=addresses,
             rest=f"{settings.http_host}:{given.rest_api_port}" if rest_socket else "none",
-            warm_up_requests=warmed,
             load_seconds=round(time.monotonic() - began, 1),
         )
         stop.wait()
         log.info("stopping")
+        if checked:
+            checked.enter_graceful_shutdown()
         drained = server.stop(grace=DRAIN_S)
     drained.wait(DRAIN_S + 0.5)
     log.info("stopped")
+
+
+def _metrics_path(given: Flags) -> str:
+    if given.monitoring_config_file is None:
+        return ""
+    prometheus = messages.read(given.monitoring_config_file, messages.MonitoringConfig).prometheus_config
+    return str(prometheus.path or monitoring.PATH) if prometheus.enable else ""
+
+
+def _metrics_page(path: str, counted: Monitoring) -> list[BaseRoute]:
+    async def page(__: Request) -> Response:
+        return Response(counted.page(), media_type="text/plain")
+
+    return [Route(path, page)]
+
+
+def _credentials(given: Flags) -> grpc.ServerCredentials | None:
+    if given.ssl_config_file is None:
+        return None
+    said = messages.read(given.ssl_config_file, messages.SSLConfig)
+    try:
+        return grpc.ssl_server_credentials(
+            [(said.server_key.encode(), said.server_cert.encode())],
+            root_certificates=said.custom_ca.encode() or None,
+            require_client_auth=said.client_verify,
+        )
+    except ValueError as error:
+        raise messages.WrongFile(f"{given.ssl_config_file}: {error}") from None
 
 
 def _bracketed(host: str) -> str:
@@ -88,12 +154,12 @@ def _bracketed(host: str) -> str:
 
 
 @contextlib.contextmanager
-def _rest_server(rest: RestApi, listener: socket.socket | None) -> Iterator[None]:
+def _rest_server(rest: RestApi, listener: socket.socket | None, extra: Sequence[BaseRoute] = ()) -> Iterator[None]:
     """Serve from a thread of its own; on leaving, let requests in flight end."""
     if listener is None:
         yield
         return
-    app = rest.app(health.routes(health.Health()))
+    app = rest.app([*health.routes(health.Health()), *extra])
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -45,6 +45,11 @@ def invalid(*parts: object) -> ServingError:
     return ServingError(grpc.StatusCode.INVALID_ARGUMENT, "".join(map(str, parts)))
 
 
+def unimplemented(*parts: object) -> ServingError:
+    """UNIMPLEMENTED, with the parts joined as the message."""
+    return ServingError(grpc.StatusCode.UNIMPLEMENTED, "".join(map(str, parts)))
+
+
 def code_of(number: int) -> grpc.StatusCode:
     """The status code that TensorFlow's error number stands for."""
     return _BY_NUMBER.get(number, grpc.StatusCode.UNKNOWN)

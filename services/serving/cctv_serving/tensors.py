@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.framework import tensor_pb2, types_pb2
 
 Array = npt.NDArray[Any]
 
@@ -37,6 +37,12 @@ def numpy_name(data_type: int) -> str:
         return str(np.dtype(tf.as_dtype(data_type).as_numpy_dtype).name)
     except (TypeError, KeyError):
         return ""
+
+
+def data_type_name(array: Array) -> str:
+    """The name of the array's type in TensorFlow's messages, such as DT_FLOAT."""
+    dtype = tf.string if array.dtype == object else tf.as_dtype(array.dtype)
+    return str(types_pb2.DataType.Name(dtype.as_datatype_enum))
 
 
 def from_proto(proto: tensor_pb2.TensorProto) -> Array:

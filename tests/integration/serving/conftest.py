@@ -93,6 +93,14 @@ class Server:
             self.process.wait(10)
 
 
+def package(name: str) -> Path:
+    """The folder of an installed package, which is not imported."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
+
+
 Start = Callable[..., Server]
 
 
@@ -100,7 +108,7 @@ Start = Callable[..., Server]
 def starter(folder: Path) -> Iterator[Start]:
     servers: list[Server] = []
 
-    def start(base_path: Path, *arguments: str, model: str = "imagenet", **variables: str) -> Server:
+    def start(base_path: Path | None, *arguments: str, model: str = "imagenet", **variables: str) -> Server:
         grpc_port, rest_port = free_port(), free_port()
         log = folder / f"{len(servers)}.log"
         with log.open("w") as out:
@@ -111,8 +119,7 @@ def starter(folder: Path) -> Iterator[Start]:
                     "cctv_serving",
                     f"--port={grpc_port}",
                     f"--rest_api_port={rest_port}",
-                    f"--model_name={model}",
-                    f"--model_base_path={base_path}",
+                    *([f"--model_name={model}", f"--model_base_path={base_path}"] if base_path else []),
                     "--tensorflow_intra_op_parallelism=1",
                     "--tensorflow_inter_op_parallelism=1",
                     *arguments,
@@ -140,6 +147,13 @@ def start(tmp_path: Path) -> Iterator[Start]:
         yield starting
 
 
+@pytest.fixture(scope="module")
+def start_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Starts servers, which end with the module's tests."""
+    with starter(tmp_path_factory.mktemp("servers")) as starting:
+        yield starting
+
+
 @pytest.fixture(scope="session")
 def imagenet() -> Path:
     """The built-in model's folder, built once for each state of the sources that make it."""
@@ -163,16 +177,17 @@ def server(imagenet: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture(scope="session")
 def coffee() -> bytes:
     """The photo that every ImageNet classifier worth its name calls espresso, as a JPEG."""
-    spec = importlib.util.find_spec("skimage")
-    assert spec is not None
-    assert spec.origin is not None
-    path = Path(spec.origin).parent / "data" / "coffee.png"
+    path = package("skimage") / "data" / "coffee.png"
     return cv2.imencode(".jpg", cv2.imread(str(path)))[1].tobytes()
 
 
 @pytest.fixture(scope="session")
 def coffee_png() -> bytes:
-    spec = importlib.util.find_spec("skimage")
-    assert spec is not None
-    assert spec.origin is not None
-    return (Path(spec.origin).parent / "data" / "coffee.png").read_bytes()
+    return (package("skimage") / "data" / "coffee.png").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def pictures() -> list[bytes]:
+    """Photos of several sizes and of many things."""
+    found = [path for name in ("skimage", "ultralytics") for path in sorted(package(name).rglob("*.[jp][pn]g"))]
+    return [path.read_bytes() for path in found]

@@ -141,19 +141,17 @@ class TestGrpc:
         classify.model_spec.name = "imagenet"
         error = refused(server.predictions.Classify, classify)
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert error.details() == (
-            "Expected classification signature method_name to be tensorflow/serving/classify. "
-            "Was: tensorflow/serving/predict"
-        )
+        assert error.details().startswith("No classification inputs found in SignatureDef: ")
         regress = regression_pb2.RegressionRequest()
         regress.model_spec.name = "other"
         assert refused(server.predictions.Regress, regress).code() is grpc.StatusCode.NOT_FOUND
-        for call, request in (
-            (server.predictions.MultiInference, inference_pb2.MultiInferenceRequest()),
-            (server.models.HandleReloadConfigRequest, model_management_pb2.ReloadConfigRequest()),
-            (server.channel.unary_unary("/tensorflow.serving.SessionService/SessionRun"), b""),
-        ):
-            assert refused(call, request).code() is grpc.StatusCode.UNIMPLEMENTED
+        error = refused(server.predictions.MultiInference, inference_pb2.MultiInferenceRequest())
+        assert error.details() == "ModelSpec has no name specified."
+        reload = refused(server.models.HandleReloadConfigRequest, model_management_pb2.ReloadConfigRequest())
+        assert reload.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert reload.details().startswith("ServerModelConfig type not supported by HandleReloadConfigRequest.")
+        for path in ("/tensorflow.serving.SessionService/SessionRun", "/grpc.health.v1.Health/Check"):
+            assert refused(server.channel.unary_unary(path), b"").code() is grpc.StatusCode.UNIMPLEMENTED
 
     def test_wrong_questions_about_the_model(self, server: Server) -> None:
         status = get_model_status_pb2.GetModelStatusRequest()
@@ -242,8 +240,7 @@ class TestRest:
                 "POST",
                 "/v1/models/imagenet:classify",
                 400,
-                "Expected classification signature method_name to be tensorflow/serving/classify. "
-                "Was: tensorflow/serving/predict",
+                "When method is classify, key 'examples' is expected and was not found",
             ),
             ("GET", "/index.html", 404, ""),
         ],

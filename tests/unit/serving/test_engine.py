@@ -9,7 +9,7 @@ from cctv_serving.engine import Engine, Metrics
 from cctv_serving.status import ServingError
 from prometheus_client import CollectorRegistry
 
-ANSWER = {"x": np.array([1])}
+ANSWER = [np.array([1])]
 
 
 def make_engine(max_in_flight: int = 2, slots: int = 1) -> Engine:
@@ -30,7 +30,7 @@ def test_one_runs_and_others_wait_their_turn_until_their_time_is_over() -> None:
     engine = make_engine()
     runs, may_end = threading.Event(), threading.Event()
 
-    def slow() -> dict[str, np.ndarray]:
+    def slow() -> list[np.ndarray]:
         runs.set()
         may_end.wait(10)
         return ANSWER
@@ -49,7 +49,7 @@ def test_one_runs_and_others_wait_their_turn_until_their_time_is_over() -> None:
 def test_what_nobody_waits_for_is_not_run() -> None:
     engine = make_engine()
 
-    def never() -> dict[str, np.ndarray]:
+    def never() -> list[np.ndarray]:
         raise AssertionError("was run")
 
     with pytest.raises(ServingError) as told:
@@ -60,7 +60,7 @@ def test_what_nobody_waits_for_is_not_run() -> None:
 def test_a_failing_run_gives_its_turn_back() -> None:
     engine = make_engine(max_in_flight=1)
 
-    def fail() -> dict[str, np.ndarray]:
+    def fail() -> list[np.ndarray]:
         raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "no image")
 
     for __ in range(3):

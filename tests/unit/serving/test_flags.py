@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from cctv_serving import flags
 from cctv_serving.flags import Threads
@@ -12,6 +14,11 @@ def test_the_real_servers_defaults() -> None:
     assert (given.port, given.rest_api_port, given.model_name) == (8500, 0, "default")
     assert given.threads == Threads(0, 0)
     assert given.rest_api_timeout_in_ms == 30000
+    assert (given.file_system_poll_wait_seconds, given.max_num_load_retries) == (1, 5)
+    assert given.load_retry_interval_micros == 60_000_000
+    assert not given.enable_batching
+    assert not given.enable_grpc_healthcheck_service
+    assert not given.enable_signature_method_name_check
 
 
 def test_spellings() -> None:
@@ -42,7 +49,12 @@ def test_tuning_of_what_is_not_there_is_taken_and_told() -> None:
 
 
 def test_what_is_switched_off_is_not_refused() -> None:
-    assert flags.parse([PATH, "--enable_batching=false"]).port == 8500
+    assert flags.parse([PATH, "--prefer_tflite_model=false"]).port == 8500
+
+
+def test_models_of_a_file_need_no_path() -> None:
+    given = flags.parse(["--model_config_file=/etc/models.config", "--model_config_file_poll_wait_seconds=60"])
+    assert (given.model_config_file, given.model_config_file_poll_wait_seconds) == (Path("/etc/models.config"), 60)
 
 
 @pytest.mark.parametrize(
@@ -53,9 +65,10 @@ def test_what_is_switched_off_is_not_refused() -> None:
         (["--rest_api_port=8500"], "--rest_api_port=8500: expected another port than --port"),
         (["--port=0"], "expected at least one of them"),
         (["--enable_model_warmup=maybe"], "expected true or false"),
-        (["--enable_batching"], "--enable_batching=true: this server does not do that"),
-        (["--ssl_config_file=/x"], "--ssl_config_file=/x: this server does not do that"),
-        (["--model_config_file=/x"], "--model_config_file=/x: this server does not do that"),
+        (["--prefer_tflite_model"], "--prefer_tflite_model=true: this server does not do that"),
+        (["--platform_config_file=/x"], "--platform_config_file=/x: this server does not do that"),
+        (["--batching_parameters_file=/x"], "--batching_parameters_file=/x without --enable_batching; expected both"),
+        (["--file_system_poll_wait_seconds=-1"], "'-1': expected a number from 0"),
         (["--no_such_flag=1"], "unrecognized arguments: --no_such_flag=1"),
         (["--model_nam=x"], "unrecognized arguments: --model_nam=x"),
         (["--model_base_path="], "--model_base_path is not set"),

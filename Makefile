@@ -52,6 +52,10 @@ verify: venv  ## See that frames flow through a running pipeline, and print the 
 status: venv  ## Say what runs
 	@$(IN_VENV) ansible-playbook playbooks/status.yml $(ARGS)
 
+.PHONY: diagnose
+diagnose: venv  ## Gather what tells how the pipeline is, without its secrets, in one file
+	@$(IN_VENV) ansible-playbook playbooks/diagnose.yml $(ARGS)
+
 .PHONY: logs
 logs:  ## Follow the logs of all workloads
 	@ls $(STATE)/logs/*.log >/dev/null 2>&1 || { echo "There are no logs in $(STATE)/logs yet: make up."; exit 1; }

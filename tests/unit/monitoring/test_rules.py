@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 RULES = checkout.ROOT / "roles/monitoring/files/prometheus/cctv-pipeline.rules.yml"
-INTERVAL_S = 15
-STEPS = 80  # 20 minutes
+INTERVAL_S = 30
+STEPS = 40  # 20 minutes
 
 ZERO, ONE = f"0x{STEPS}", f"1x{STEPS}"
 
@@ -36,6 +36,12 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], dict[str, str]]] = {
         {'cctv_camera_reconnects_total{camera="a"}': grows(0.05), 'cctv_camera_up{camera="a"}': ONE},
         {"camera": "a"},
     ),
+    "CctvCameraFrozen": (
+        {'cctv_camera_frozen{camera="a"}': ONE},
+        {'cctv_camera_frozen{camera="a"}': ZERO},
+        {"camera": "a"},
+    ),
+    "CctvCameraGrey": ({'cctv_camera_grey{camera="a"}': ONE}, {'cctv_camera_grey{camera="a"}': ZERO}, {"camera": "a"}),
     "CctvFramesLostOnTheWay": (
         {
             'cctv_frames_out_total{stage="producer", camera="a", pod="p"}': grows(75),
@@ -168,7 +174,7 @@ def test_alerts_fire_for_their_trouble_and_for_nothing_else(tmp_path: Path) -> N
             "exp_annotations": {key: said(text, labels) for key, text in rule["annotations"].items()},
         }
         minutes = int(rule.get("for", "0m").removesuffix("m"))
-        patient = [{"eval_time": "15s", "alertname": name, "exp_alerts": []}] if minutes else []
+        patient = [{"eval_time": f"{INTERVAL_S}s", "alertname": name, "exp_alerts": []}] if minutes else []
         tests.append(
             {
                 "interval": f"{INTERVAL_S}s",

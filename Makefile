@@ -111,6 +111,10 @@ bench-cluster:  ## Measure what making a cluster takes, after make test-cluster;
 bench-kubernetes:  ## Measure the pipeline on such a cluster beside one machine; needs root and podman
 	@$(IN_TEST_VENV) benchmarks/kubernetes --bundle $(TEST_CACHE)/data/cctv-pipeline/bundle $(ARGS)
 
+.PHONY: bench-engines
+bench-engines:  ## Measure the model server's OpenVINO beside TensorFlow
+	@$(IN_TEST_VENV) benchmarks/engines $(ARGS)
+
 .PHONY: bench-viewers
 bench-viewers: test-tools  ## Measure what viewers cost, beside Debian's motion, which has to be there
 	@$(IN_TEST_VENV) benchmarks/viewers $(ARGS)

@@ -106,6 +106,11 @@ class Threads:
         with self.changed:
             self._queues.remove(queue)
 
+    def queued(self) -> int:
+        """How many tasks wait."""
+        with self.changed:
+            return sum(queue.length() for queue in self._queues)
+
     def _work(self) -> None:
         while True:
             queue, tasks = self._next()
@@ -199,6 +204,10 @@ class Queue:
         if len(self._batches) > 1 or first.size >= self._parameters.max_execution_batch_size:
             return 0.0
         return first.since + self._parameters.timeout_s
+
+    def length(self) -> int:
+        """How many tasks are in the queue."""
+        return sum(len(batch.tasks) for batch in self._batches)
 
     def take(self) -> list[_Task]:
         """Take the first batch out."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import numpy.typing as npt
+from cctv_common.metrics import WorkMetrics
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from cctv_serving.model import Call, Model
@@ -36,9 +37,7 @@ class Metrics:
             buckets=_BUCKETS,
             registry=registry,
         )
-        self.model = Histogram(
-            "cctv_serving_model_seconds", "Time that the model itself ran", buckets=_BUCKETS, registry=registry
-        )
+        self.work = WorkMetrics("serving", registry)
         self.in_flight = Gauge("cctv_serving_in_flight", "Predictions that run or wait", registry=registry)
 
 
@@ -53,6 +52,8 @@ class Engine:
         self._places = threading.Semaphore(max_in_flight)
         self._slots = threading.Semaphore(slots)
         self._max_in_flight = max_in_flight
+        self._counting = threading.Lock()
+        self.waiting = 0
 
     @contextlib.contextmanager
     def admitted(self, api: str) -> Iterator[None]:
@@ -74,21 +75,30 @@ class Engine:
         """Run the model, in a batch with others if its requests are batched, else in turn."""
         if model.batches:
             return model.batches.run(call.feeds, call.fetches, remaining_s, wanted)
-        return self.run(lambda: model.session.run(call.feeds, call.fetches), remaining_s, wanted)
+        return self.run(lambda: model.run(call.feeds, call.fetches), remaining_s, wanted)
+
+    @contextlib.contextmanager
+    def _waits(self) -> Iterator[None]:
+        with self._counting:
+            self.waiting += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self.waiting -= 1
 
     def run(
         self, work: Callable[[], list[Array]], remaining_s: float | None, wanted: Callable[[], bool]
     ) -> list[Array]:
         """Run ``work`` when its turn comes, unless ``remaining_s`` is over or nobody wants it by then."""
         # A frame that its client gave up costs nothing: that keeps an overloaded server useful.
-        if not self._slots.acquire(timeout=remaining_s if remaining_s is None else max(remaining_s, 0)):
+        with self._waits():
+            mine = self._slots.acquire(timeout=remaining_s if remaining_s is None else max(remaining_s, 0))
+        if not mine:
             raise ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for notification")
         try:
             if not wanted():
                 raise ServingError(grpc.StatusCode.CANCELLED, "RunManyGraphs")
-            began = time.perf_counter()
-            result = work()
-            self.metrics.model.observe(time.perf_counter() - began)
-            return result
+            return work()
         finally:
             self._slots.release()

@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy.typing as npt
 from cctv_common.log import Log
 
 from cctv_serving import messages, warmup
-from cctv_serving.batching import Batches, Feeds, Parameters, Threads
+from cctv_serving.batching import Batches, Parameters, Threads
 from cctv_serving.flags import Flags
 from cctv_serving.model import Model
 from cctv_serving.monitoring import Monitoring
@@ -24,10 +22,10 @@ PER_MODEL_BATCHING = "batching_params.pbtxt"
 
 
 class Loader:
-    """Loads models, each as the flags want it. ``ran`` is told the seconds of each run of a batch."""
+    """Loads models, each as the flags want it. ``ran`` is told of each run: model, items and seconds."""
 
     def __init__(
-        self, given: Flags, engine: str, log: Log, monitoring: Monitoring, ran: Callable[[float], None]
+        self, given: Flags, engine: str, log: Log, monitoring: Monitoring, ran: Callable[[str, int, float], None]
     ) -> None:
         """Raise WrongFile or ServingError when the batching parameters are not to be understood."""
         self._given = given
@@ -54,7 +52,8 @@ class Loader:
         with quietly():
             session = self._session(version.folder)
             try:
-                model = Model(name, version, session, self._batches(session, version.folder))
+                model = Model(name, version, session, self._ran)
+                model.batches = self._batches(model)
                 warmed = self._warm_up(model)
             except (ServingError, messages.WrongFile) as error:
                 session.close()
@@ -79,24 +78,20 @@ class Loader:
 
         return OpenVinoSession(session, folder, self._given.saved_model_tags, self._given.threads, self._log)
 
-    def _batches(self, session: Session, folder: Path) -> Batches | None:
+    def queued(self) -> int:
+        """How many requests wait for a batch to run."""
+        return self._threads.queued() if self._threads else 0
+
+    def _batches(self, model: Model) -> Batches | None:
         parameters, threads = self._parameters, self._threads
         if parameters is None or threads is None:
             return None
         if self._given.enable_per_model_batching_parameters:
-            file = folder / PER_MODEL_BATCHING
+            file = model.folder / PER_MODEL_BATCHING
             if not file.is_file():
                 return None
             parameters = Parameters.of(messages.read(file, messages.BatchingParameters))
-
-        def run(feeds: Feeds, fetches: tuple[str, ...]) -> list[npt.NDArray[Any]]:
-            began = time.perf_counter()
-            try:
-                return session.run(feeds, fetches)
-            finally:
-                self._ran(time.perf_counter() - began)
-
-        return Batches(run, parameters, threads, self._monitoring)
+        return Batches(model.run, parameters, threads, self._monitoring)
 
     def _warm_up(self, model: Model) -> int:
         given = self._given

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,19 +43,33 @@ class Prediction:
 
 
 class Model:
-    """A loaded model. ``batches``: what gathers its requests, if they are to be gathered."""
+    """A loaded model. ``ran`` is told of each run: the model's name, how many items, and the seconds.
 
-    def __init__(self, name: str, version: Version, session: Session, batches: Batches | None = None) -> None:
+    ``batches``: what gathers its requests, if they are to be gathered.
+    """
+
+    def __init__(
+        self, name: str, version: Version, session: Session, ran: Callable[[str, int, float], None] = lambda *_: None
+    ) -> None:
         self.name = name
         self.version = version.number
         self.folder = version.folder
         self.session = session
-        self.batches = batches
+        self.batches: Batches | None = None
+        self._ran = ran
 
     @property
     def signatures(self) -> Mapping[str, meta_graph_pb2.SignatureDef]:
         """The signatures by name."""
         return self.session.signatures
+
+    def run(self, feeds: Mapping[str, Array], fetches: tuple[str, ...]) -> list[Array]:
+        """Run the graph for a request, or for several; raises ServingError."""
+        began = time.perf_counter()
+        values = self.session.run(feeds, fetches)
+        items = max((len(array) if array.ndim else 1 for array in feeds.values()), default=1)
+        self._ran(self.name, items, time.perf_counter() - began)
+        return values
 
     def close(self) -> None:
         """Release the model; nobody uses it any more."""

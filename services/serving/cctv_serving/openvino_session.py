@@ -22,6 +22,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from cctv_serving.flags import Threads
 from cctv_serving.session import Array, Feeds, GraphSession, Signatures, TensorFlowSession
+from cctv_serving.status import invalid
 
 _FOREIGN = (tf.string, tf.variant, tf.resource)
 """Types of tensors that only TensorFlow has."""
@@ -151,6 +152,8 @@ class _Signature:
             return [
                 request.get_tensor(self._ports[parts.outputs[name].removesuffix(":0")]).data.copy() for name in outputs
             ]
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise invalid(" ".join(str(error).split())[-500:]) from None
         finally:
             self._idle.put(request)
 

@@ -52,8 +52,16 @@ def serve(
     counted = Monitoring()
     metrics_path = _metrics_path(given)
     engine = Engine(settings.max_in_flight, given.threads.inter_op or given.cores, Metrics())
+    work = engine.metrics.work
+
+    def ran(model: str, items: int, seconds: float) -> None:
+        work.batch(items)
+        work.model(model, seconds)
+
+    loader = Loader(given, settings.engine, log, counted, ran)
+    work.waiting(lambda: engine.waiting + loader.queued())
     manager: Manager[Model] = Manager(
-        Loader(given, settings.engine, log, counted, engine.metrics.model.observe),
+        loader,
         log,
         retries=Retries(given.max_num_load_retries, given.load_retry_interval_micros / 1e6),
         labels_may_wait=given.allow_version_labels_for_unavailable_models,

@@ -89,7 +89,8 @@ class TestLoad:
             )
         assert slow.code() is grpc.StatusCode.OK
         assert server.predictions.Predict(server.request(coffee), timeout=20).outputs["classes"].int64_val == [968]
-        ran = re.search(r"^cctv_serving_model_seconds_count (\S+)$", requests.get(f"{server.base}/metrics").text, re.M)
+        metrics = requests.get(f"{server.base}/metrics", timeout=5).text
+        ran = re.search(r'^cctv_model_seconds_count\{model="imagenet",stage="serving"\} (\S+)$', metrics, re.M)
         assert ran
         assert float(ran[1]) == 2
 

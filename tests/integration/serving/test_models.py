@@ -30,7 +30,6 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
     regression_pb2,
 )
-from tensorflow_serving.config import model_server_config_pb2
 
 from .conftest import Server, Start
 
@@ -278,21 +277,12 @@ class TestSeveralModels:
             predict(server, "half_plus_three", 0)
         assert told.value.code() is grpc.StatusCode.NOT_FOUND
         assert told.value.details() == "Servable not found for request: Latest(half_plus_three)"
-        for change, code in (
-            (
-                model_server_config_pb2.ModelConfig(name="x", base_path="x", model_platform="tensorflow"),
-                "INVALID_ARGUMENT",
-            ),
-            (
-                model_server_config_pb2.ModelConfig(name="x", base_path="/none", model_platform="tensorflow"),
-                "NOT_FOUND",
-            ),
-        ):
+        for path, refusal in (("relative", "INVALID_ARGUMENT"), ("/none", "NOT_FOUND")):
             wrong = model_management_pb2.ReloadConfigRequest()
-            wrong.config.model_config_list.config.append(change)
+            wrong.config.model_config_list.config.add(name="x", base_path=path, model_platform="tensorflow")
             with pytest.raises(grpc.RpcError) as told:
                 server.models.HandleReloadConfigRequest(wrong, timeout=60)
-            assert told.value.code().name == code
+            assert told.value.code().name == refusal
         assert predict(server, "new", 0) == 3
 
 

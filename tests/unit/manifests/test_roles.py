@@ -42,7 +42,7 @@ def test_upstream_s_model_server_is_started_by_its_own_name_with_the_claim_s_mod
     (container,) = pod["containers"]
     assert container["command"] == ["tensorflow_model_server"]
     mounted = {m["mountPath"]: m["name"] for m in container["volumeMounts"]}
-    claims = {v["name"]: v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"] if "emptyDir" not in v}
+    claims = {v["name"]: v.get("persistentVolumeClaim", {}).get("claimName") for v in pod["volumes"]}
     (base_path,) = (a for a in container["args"] if a.startswith("--model_base_path="))
     folder = base_path.removeprefix("--model_base_path=").removesuffix("/traffic")
     assert claims[mounted[folder]] == "models"

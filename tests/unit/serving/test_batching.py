@@ -53,7 +53,8 @@ class Bench:
         self.model = model
         self.monitoring = Monitoring()
         said = text_format.Parse(text, messages.BatchingParameters())
-        self.batches = Batches(model, Parameters.of(said), Threads(1, "t"), self.monitoring)
+        self.threads = Threads(1, "t")
+        self.batches = Batches(model, Parameters.of(said), self.threads, self.monitoring)
         self._clients = clients
         self._eventually = eventually
         self._asked = 0
@@ -75,12 +76,8 @@ class Bench:
         for values in asked:
             futures.append(self.ask(*values, **more))
             self._asked += 1
-            self._eventually(lambda: self.queued() == self._asked)
+            self._eventually(lambda: self.threads.queued() == self._asked)
         return futures
-
-    def queued(self) -> int:
-        (queue,) = self.batches._queues.values()
-        return sum(len(batch.tasks) for batch in queue._batches)
 
 
 @pytest.fixture
@@ -117,7 +114,7 @@ class TestGathering:
 
     def test_a_batch_that_is_not_full_waits_for_more(self, bench: Any, model: Doubler) -> None:
         on = bench("max_batch_size { value: 3 } batch_timeout_micros { value: 20000000 }")
-        assert answers(on.gather((1,), (2,)) + [on.ask(3)]) == [[2], [4], [6]]
+        assert answers([*on.gather((1,), (2,)), on.ask(3)]) == [[2], [4], [6]]
         assert model.sizes == [3]
 
     def test_a_batch_that_is_not_full_waits_so_long_only(self, bench: Any) -> None:
@@ -133,12 +130,13 @@ class TestGathering:
 
     def test_large_requests_are_cut(self, bench: Any, model: Doubler) -> None:
         on = bench(
-            "max_batch_size { value: 9 } max_execution_batch_size { value: 4 } enable_large_batch_splitting { value: true }"
+            "max_batch_size { value: 9 } max_execution_batch_size { value: 4 } "
+            "enable_large_batch_splitting { value: true }"
         )
         first = on.hold_up()
         (small,) = on.gather((1,))
         large = on.ask(2, 3, 4, 5, 6, 7, 8, 9, 10)
-        on._eventually(lambda: on.queued() == 4)
+        on._eventually(lambda: on.threads.queued() == 4)
         model.may_run.set()
         assert answers([first, small, large]) == [[200], [2], [4, 6, 8, 10, 12, 14, 16, 18, 20]]
         assert model.sizes == [1, 4, 4, 2]
@@ -253,7 +251,7 @@ def test_a_model_that_goes_leaves_the_threads(bench: Any) -> None:
     on = bench()
     assert answers([on.ask(1)]) == [[2]]
     on.batches.close()
-    assert not on.batches._threads._queues
+    assert not on.threads._queues
 
 
 def test_what_is_counted(bench: Any, model: Doubler) -> None:

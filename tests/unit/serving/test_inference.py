@@ -83,7 +83,8 @@ class TestRegress:
         assert message(regress, model, "regress_x_to_y", input_pb2.Input()) == "Input is empty."
         assert message(regress, model, "", examples(1)).startswith("No regression inputs found in SignatureDef: ")
         assert message(regress, model, "", examples(1), True) == (
-            "Expected regression signature method_name to be tensorflow/serving/regress. Was: tensorflow/serving/predict"
+            "Expected regression signature method_name to be tensorflow/serving/regress. "
+            "Was: tensorflow/serving/predict"
         )
         assert message(regress, model, "classify_x_to_y", examples(1)) == "Expected one output Tensor."
 
@@ -105,7 +106,7 @@ class TestClassify:
     def test_what_it_refuses(self, model: Model) -> None:
         assert message(classify, model, "", examples(1)).startswith("No classification inputs found in SignatureDef: ")
         assert message(classify, model, "regress_x_to_y", examples(1)).startswith(
-            'Expected classification signature outputs to contain at least one of "classes" or "scores". Signature was: '
+            'Expected classification signature outputs to contain at least one of "classes" or "scores". '
         )
 
 

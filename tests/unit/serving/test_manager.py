@@ -31,7 +31,7 @@ class House:
         self._folder = folder
         self._model = model
         logger: log.Log = structlog.get_logger()
-        loader = Loader(flags.parse(["--model_base_path=/x"]), "tensorflow", logger, Monitoring(), lambda _: None)
+        loader = Loader(flags.parse(["--model_base_path=/x"]), "tensorflow", logger, Monitoring(), lambda *_: None)
         self.manager: Manager[Model] = Manager(loader, logger, retries=Retries(retries, 0.0), **options)
 
     def put(self, version: int, name: str = "m") -> Path:

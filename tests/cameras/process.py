@@ -15,6 +15,7 @@ import cv2
 
 HERE = Path(__file__).parent
 SYSTEM_PYTHON = "/usr/bin/python3"
+FPS = 25
 
 
 def sample_clip(name: str = "bikes") -> Path:
@@ -42,7 +43,7 @@ def make_h264(folder: Path, clip: Path | None = None) -> Path:
     return target
 
 
-def make_units(folder: Path, codec: str, *sizes: tuple[int, int], seconds: float = 2, fps: int = 25) -> Path:
+def make_units(folder: Path, codec: str, *sizes: tuple[int, int], seconds: float = 2, key_every: int = 12) -> Path:
     """Encode a clip as h264 or h265 pictures for the RTSP camera, so many seconds of it in each size."""
     target = folder / codec
     target.mkdir()
@@ -51,10 +52,10 @@ def make_units(folder: Path, codec: str, *sizes: tuple[int, int], seconds: float
     for width, height in sizes:
         encoder = av.VideoCodecContext.create({"h264": "libx264", "h265": "libx265"}[codec], "w")
         encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
-        encoder.time_base, encoder.gop_size = Fraction(1, fps), fps // 2
+        encoder.time_base, encoder.gop_size = Fraction(1, FPS), key_every
         parameters = {"h264": {}, "h265": {"x265-params": "repeat-headers=1:log-level=none"}}[codec]
         encoder.options = {"preset": "ultrafast", "tune": "zerolatency", **parameters}
-        images = [cv2.resize(capture.read()[1], (width, height)) for __ in range(round(seconds * fps))]
+        images = [cv2.resize(capture.read()[1], (width, height)) for __ in range(round(seconds * FPS))]
         frames: list[av.VideoFrame | None] = [av.VideoFrame.from_ndarray(image, format="bgr24") for image in images]
         for frame in [*frames, None]:
             for packet in encoder.encode(frame):
@@ -86,7 +87,7 @@ class Camera:
         self.process: subprocess.Popen[str] | None = None
 
     @classmethod
-    def rtsp(cls, pictures: Path, fps: int = 25, login: tuple[str, ...] = (), port: int = 0) -> Camera:
+    def rtsp(cls, pictures: Path, fps: int = FPS, login: tuple[str, ...] = (), port: int = 0) -> Camera:
         camera = cls([SYSTEM_PYTHON, str(HERE / "rtsp.py"), str(pictures), str(fps)], "rtsp://127.0.0.1:{}/cam", login)
         camera.port = port
         return camera

@@ -68,6 +68,10 @@ class KeyFrames:
             return True
         return not self.alone and not self.waiting
 
+    def give_up(self) -> None:
+        """Decode all from now on: what is called a key frame is none."""
+        self._longest, self.alone, self.waiting = 0.0, False, False
+
 
 class Moments:
     """This host's time in ms since 1970, each moment later than the one before; a camera's own clock is never asked.

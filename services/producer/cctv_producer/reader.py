@@ -71,6 +71,7 @@ class Reader(threading.Thread):
         self._number = 0
         self._up_since: float | None = None
         self._away_since: float | None = None
+        self._reasons: set[str] = set()
         self._told_unreadable: set[str] = set()
 
     def run(self) -> None:
@@ -138,7 +139,12 @@ class Reader(threading.Thread):
             self._backoff.reset()
         if self._away_since is None:
             self._away_since = now
+            self._reasons = {reason}
             self._log.warning("camera is away", reason=reason, note="trying again until it is back")
+        elif reason not in self._reasons and len(self._reasons) < 10:
+            # It may be back, and not let us in.
+            self._reasons.add(reason)
+            self._log.warning("camera is still away", reason=reason)
         self._up_since = None
         self._metrics.up.set(0)
         if self._lookout:

@@ -32,7 +32,7 @@ class Settings(ServiceSettings, KafkaSettings):
     camera_id: str = Field(description="letters a-z, digits and hyphens, at most 40")
     camera_url: SecretStr
     camera_substream: SecretStr = SecretStr("")
-    camera_username: str = ""
+    camera_username: SecretStr = SecretStr("")
     camera_password: SecretStr = SecretStr("")
     camera_fps: float = Field(0, ge=0, le=120, allow_inf_nan=False, description="frames/s to send, 0 for all")
     camera_width: int = Field(0, ge=0, le=7680, description="pixels that a sent picture is wide at most, 0 for any")
@@ -92,20 +92,21 @@ class Settings(ServiceSettings, KafkaSettings):
     @cached_property
     def location(self) -> Location:
         """What is read: what ``camera_url`` names, or its substream, with user and password."""
-        url = self.camera_url.get_secret_value()
-        substream, password = self.camera_substream.get_secret_value(), self.camera_password.get_secret_value()
-        if substream:
-            try:
-                url = with_substream(url, substream)
-            except ValueError as error:
-                raise ValueError(f"CAMERA_SUBSTREAM=(secret): {error}") from None
-        if password and not self.camera_username:
+        url, substream, username, password = (
+            secret.get_secret_value()
+            for secret in (self.camera_url, self.camera_substream, self.camera_username, self.camera_password)
+        )
+        if password and not username:
             raise ValueError("CAMERA_USERNAME is not set; expected a user's name, as CAMERA_PASSWORD is")
-        if self.camera_username:
-            try:
-                url = with_login(url, self.camera_username, password)
-            except ValueError as error:
-                raise ValueError(f"CAMERA_USERNAME={self.camera_username!r}: {error}") from None
+        name = "CAMERA_SUBSTREAM"
+        try:
+            if substream:
+                url = with_substream(url, substream)
+            name = "CAMERA_USERNAME"
+            if username:
+                url = with_login(url, username, password)
+        except ValueError as error:
+            raise ValueError(f"{name}=(secret): {error}") from None
         return locate(url)
 
     @property

@@ -59,7 +59,9 @@ class Stream:
             )
         # With an error's text would come the URL.
         except av.error.FFmpegError as error:
-            raise CameraAway(_why(location, error, timeout_ms)) from None
+            # RTSP calls invalid what it was interrupted in.
+            late = isinstance(error, av.error.ExitError) or time.monotonic() - self._picture_at > self._timeout_s
+            raise CameraAway(_why(location, error, timeout_ms, late)) from None
         if not self._container.streams.video:
             self._container.close()
             raise CameraAway(f"{location.shown} sends no pictures")
@@ -91,6 +93,8 @@ class Stream:
                 # It would wait for the next one, to bring them in order.
                 self._frames.extend(self._decoded(None))
                 self._stream.codec_context.flush_buffers()
+                if not self._frames:
+                    self._key_frames.give_up()
         self._frame = self._frames.popleft()
         self._picture_at = time.monotonic()
         return True
@@ -126,6 +130,7 @@ class Stream:
             raise Unreadable("a picture cannot be decoded")
         self._readable = True
         if self._frame.is_corrupt:
+            self._key_frames.give_up()
             raise Unreadable("a picture is damaged")
         # Not the frame's own method: this one keeps what it needs for the next of that size.
         image = self._reformatter.reformat(self._frame, format="bgr24").to_ndarray()
@@ -141,12 +146,12 @@ class Stream:
         return f"it ended the stream: {error.strerror}"
 
 
-def _why(location: Location, error: av.error.FFmpegError, timeout_ms: int) -> str:
+def _why(location: Location, error: av.error.FFmpegError, timeout_ms: int, late: bool) -> str:
     if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
         return f"{location.shown} answers, but user or password is wrong or missing"
     if isinstance(error, av.error.HTTPNotFoundError):
         return f"{location.shown} answers, but has no such path"
-    if isinstance(error, av.error.ExitError):
+    if late:
         return f"no stream came from {location.shown} within {2 * timeout_ms} ms: it hangs, or is out of reach"
     try:
         # What FFmpeg tells of a connection that failed may be as little as "Input/output error".

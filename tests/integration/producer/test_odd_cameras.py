@@ -61,7 +61,7 @@ class Scripted:
 def street() -> list[Any]:
     """The first seconds of a clip."""
     capture = cv2.VideoCapture(str(sample_clip()))
-    return [cv2.resize(capture.read()[1], (320, 136)) for __ in range(100)]
+    return [cv2.resize(capture.read()[1], (320, 136)) for __ in range(76)]
 
 
 def in_time(parts: Iterator[bytes] | list[bytes], fps: float = FPS) -> Iterator[bytes]:
@@ -160,8 +160,8 @@ def transport_stream(images: list[Any], codec: str, first_s: float) -> list[byte
 
 
 def test_a_camera_s_clock_is_not_believed_and_its_codec_may_change_midway(start: Start, street: list[Any]) -> None:
-    noon = transport_stream(street, "libx264", 43_200)
-    morning = transport_stream(street, "libx264", 10)
+    noon = transport_stream(street[:50], "libx264", 43_200)
+    morning = transport_stream(street[:50], "libx264", 10)
     other = transport_stream(street, "libx265", 80_000)
 
     def script(viewer: int) -> Iterator[bytes]:
@@ -173,7 +173,7 @@ def test_a_camera_s_clock_is_not_believed_and_its_codec_may_change_midway(start:
     began = time.time() * 1000
     with Scripted(script) as camera:
         producer = start("hall", CAMERA_URL=f"http://127.0.0.1:{camera.port}/", CAMERA_TIMEOUT_MS="1000")
-        frames: list[Frame] = producer.frames(150)
+        frames: list[Frame] = producer.frames(80)
         producer.until("the other codec", lambda: '"now": "hevc 320x136"' in producer.log)
         producer.forget()
         frames += producer.frames(20)
@@ -197,5 +197,5 @@ def test_a_camera_that_drips_a_byte_a_second_is_away(start: Start, street: list[
         producer = start("drip", CAMERA_URL=f"{scheme}://127.0.0.1:{camera.port}/", CAMERA_TIMEOUT_MS="500")
         producer.until("several tries", lambda: producer.metric("cctv_camera_reconnects_total") >= 3)
         assert (producer.get("/healthz"), producer.get("/readyz")) == (200, 200)
-        assert ("sent nothing for 500 ms" if where == "picture" else "no stream came from") in producer.log
+        assert ("sent nothing for 500 ms" if where == "picture" else "within 1000 ms") in producer.log
         assert producer.terminate() == 0

@@ -161,3 +161,10 @@ def test_moments_go_on_while_the_clock_is_behind_what_it_was() -> None:
 def test_two_pictures_of_one_millisecond_are_one_after_the_other() -> None:
     moments = Moments(lambda: 10_000 * 1_000_000)
     assert [moments.now(), moments.now()] == [10_000, 10_001]
+
+
+def test_key_frames_that_are_none_are_not_tried_again() -> None:
+    frames = KeyFrames(rate=1)
+    decoded(frames, 0, keys=6, every_s=1)
+    frames.give_up()
+    assert all(wanted for __, wanted in decoded(frames, 6, keys=10, every_s=1))

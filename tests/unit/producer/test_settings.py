@@ -183,9 +183,15 @@ def test_user_and_password_may_have_any_characters(monkeypatch: pytest.MonkeyPat
         ),
         ({"CAMERA_SUBSTREAM": "file:///hunter2"}, "CAMERA_SUBSTREAM=(secret): it is no camera on the network"),
         ({"CAMERA_SUBSTREAM": "/hunter2", "CAMERA_URL": "usb:0"}, "CAMERA_SUBSTREAM=(secret): only a camera on the"),
-        ({"CAMERA_USERNAME": "me", "CAMERA_URL": "sample:bikes"}, "CAMERA_USERNAME='me': only a camera on the network"),
-        ({"CAMERA_USERNAME": "me", "CAMERA_URL": "rtsp://u:hunter2@camera/"}, "CAMERA_USERNAME='me': the URL names a"),
-        ({"CAMERA_USERNAME": "a:b"}, "CAMERA_USERNAME='a:b': it has a colon"),
+        (
+            {"CAMERA_USERNAME": "me", "CAMERA_URL": "sample:bikes"},
+            "CAMERA_USERNAME=(secret): only a camera on the network",
+        ),
+        (
+            {"CAMERA_USERNAME": "me", "CAMERA_URL": "rtsp://u:hunter2@camera/"},
+            "CAMERA_USERNAME=(secret): the URL names",
+        ),
+        ({"CAMERA_USERNAME": "a:b"}, "CAMERA_USERNAME=(secret): it has a colon"),
         ({"CAMERA_PASSWORD": "hunter2"}, "CAMERA_USERNAME is not set; expected a user's name"),
         ({"CAMERA_USERNAME": "me", "CAMERA_PASSWORD": "hunter2@" * 13}, "133 characters as they stand in a URL"),
     ],

@@ -91,4 +91,5 @@ def read(path: Path, kind: Any) -> Any:
     try:
         return text_format.Parse(text, kind())
     except text_format.ParseError as error:
-        raise WrongFile(f"{path} is no {kind.DESCRIPTOR.name}: {' '.join(str(error).split())}") from None
+        reason = " ".join(str(error).split())
+        raise WrongFile(f"{path}: Error parsing text-format {kind.DESCRIPTOR.full_name}: {reason}") from None

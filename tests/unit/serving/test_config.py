@@ -97,10 +97,10 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (None, "cannot be read: No such file or directory"),
-            (b"\xff\xfe", "is no text: expected a ModelServerConfig as text"),
-            (b"model_list {}", "is no ModelServerConfig: 1:1"),
-            (b"model_config_list {", "is no ModelServerConfig: "),
+            (None, " cannot be read: No such file or directory"),
+            (b"\xff\xfe", " is no text: expected a ModelServerConfig as text"),
+            (b"model_list {}", ": Error parsing text-format tensorflow.serving.ModelServerConfig: 1:1"),
+            (b"model_config_list {", ": Error parsing text-format tensorflow.serving.ModelServerConfig: "),
         ],
     )
     def test_a_wrong_file_is_one_line(self, content: bytes | None, message: str, tmp_path: Path) -> None:
@@ -109,5 +109,5 @@ class TestFiles:
             path.write_bytes(content)
         with pytest.raises(messages.WrongFile) as told:
             messages.read(path, Config)
-        assert str(told.value).startswith(f"{path} {message}")
+        assert str(told.value).startswith(f"{path}{message}")
         assert "\n" not in str(told.value)

@@ -28,6 +28,7 @@ class Lookout:
         self._frozen = Frozen(self._frozen_after_s)
         self._frozen_s = 0.0
         self._metrics.frozen.set(0)
+        self._metrics.grey.set(0)
 
     def look(self, image: Image, codec: str, now: float) -> str:
         """Return why the picture of ``now`` is not to be sent; an empty string for one that is."""

@@ -106,11 +106,16 @@ def test_two_like_pictures_hours_apart_are_not_frozen(street: list[Image]) -> No
     assert watched.metric("frozen") == 0
 
 
-def test_a_camera_that_is_away_is_not_frozen(street: list[Image]) -> None:
+def test_a_camera_that_is_away_is_neither_frozen_nor_grey(street: list[Image]) -> None:
     watched = Watched()
     watched.shows(*[street[0]] * 20)
+    assert watched.metric("frozen") == 1
     watched.lookout.lost()
     assert watched.metric("frozen") == 0
+    watched.shows(np.full_like(street[0], 128))
+    assert watched.metric("grey") == 1
+    watched.lookout.lost()
+    assert watched.metric("grey") == 0
     watched.shows(*[street[0]] * 20)
     assert watched.metric("frozen") == 1
 

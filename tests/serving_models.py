@@ -18,7 +18,7 @@ def half_plus_two(folder: Path, offset: float = 2.0) -> Path:
         examples = v1.placeholder(tf.string, [None], "tf_example")
         feature = {"x": tf.io.FixedLenFeature([1], tf.float32, [0.0])}
         x = tf.identity(v1.io.parse_example(examples, feature)["x"], "x")
-        half, add = v1.get_variable("a", initializer=0.5), v1.get_variable("b", initializer=offset)
+        half, add = v1.get_variable("a", initializer=0.5), v1.get_variable("b", initializer=float(offset))
         y = tf.add(x * half, add, "y")
         label = tf.as_string(y, name="label")
         session.run(v1.global_variables_initializer())

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openvino
 import tensorflow as tf
 from cctv_common.log import Log
@@ -21,6 +22,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from cctv_serving.flags import Threads
+from cctv_serving.json_tensor import type_name
 from cctv_serving.session import Array, Feeds, GraphSession, Signatures, TensorFlowSession
 from cctv_serving.status import invalid
 
@@ -34,25 +36,29 @@ class CannotSplit(Exception):
 
 @dataclass(frozen=True)
 class Parts:
-    """A signature's graph, cut: the names of the tensors at the cut, and the graph behind it."""
+    """A signature's graph, cut: what is in front, the names of the tensors at the cut, and the network behind it."""
 
-    graph: tf.Graph
+    front: graph_pb2.GraphDef
     inputs: dict[str, str]
     outputs: dict[str, str]
     cut: tuple[str, ...]
     network: graph_pb2.GraphDef
 
 
-def split(folder: Path, tags: Sequence[str], signature_name: str) -> Parts:
-    """Cut a signature's graph, its variables made constants; raises CannotSplit when nothing would be left."""
-    function = tf.saved_model.load(str(folder), tags=list(tags)).signatures[signature_name]
+def split(loaded: Any, signature_name: str) -> Parts:
+    """Cut the graph of a signature of a loaded model, its variables made constants.
+
+    Raises CannotSplit when nothing would be left.
+    """
+    function = loaded.signatures[signature_name]
     frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
     graph = frozen.graph
     front = _front(graph)
     outputs = {
         name: tensor.name for name, tensor in zip(sorted(function.structured_outputs), frozen.outputs, strict=True)
     }
-    nodes = {node.name: node for node in graph.as_graph_def().node}
+    whole = graph.as_graph_def()
+    nodes = {node.name: node for node in whole.node}
     network = graph_pb2.GraphDef()
     cut: dict[str, None] = {}
     waiting = [graph.get_tensor_by_name(name).op for name in outputs.values()]
@@ -82,7 +88,8 @@ def split(folder: Path, tags: Sequence[str], signature_name: str) -> Parts:
         name: tensor.name
         for name, tensor in zip(sorted(function.structured_input_signature[1]), frozen.inputs, strict=True)
     }
-    return Parts(graph, inputs, outputs, tuple(cut), network)
+    needed = sorted({name.partition(":")[0] for name in (*cut, *inputs.values())})
+    return Parts(tf.compat.v1.graph_util.extract_sub_graph(whole, needed), inputs, outputs, tuple(cut), network)
 
 
 def _front(graph: tf.Graph) -> set[str]:
@@ -123,7 +130,10 @@ class _Signature:
 
     def __init__(self, core: openvino.Core, parts: Parts, config: dict[str, Any], threads: Threads) -> None:
         self._parts = parts
-        self._front = GraphSession(parts.graph, threads)
+        graph = tf.Graph()
+        with graph.as_default():
+            tf.graph_util.import_graph_def(parts.front, name="")
+        self._front = GraphSession(graph, threads)
         with tempfile.NamedTemporaryFile(suffix=".pb") as file:
             file.write(parts.network.SerializeToString())
             file.flush()
@@ -139,14 +149,14 @@ class _Signature:
     def run(self, inputs: Feeds, outputs: Iterable[str]) -> list[Array]:
         parts = self._parts
         feeds = {parts.inputs[name]: array for name, array in inputs.items()}
-        at_cut = self._front.run(feeds, parts.cut)
+        at_cut = self._at_cut(feeds)
         try:
             request = self._idle.get_nowait()
         except queue.Empty:
             request = self._compiled.create_infer_request()
         try:
             request.infer(
-                {self._ports[_placeholder_name(name)]: array for name, array in zip(parts.cut, at_cut, strict=True)},
+                {self._ports[_placeholder_name(name)]: array for name, array in at_cut.items()},
                 share_inputs=True,
             )
             return [
@@ -156,6 +166,18 @@ class _Signature:
             raise invalid(" ".join(str(error).split())[-500:]) from None
         finally:
             self._idle.put(request)
+
+    def _at_cut(self, feeds: Feeds) -> Feeds:
+        behind = tuple(name for name in self._parts.cut if name not in feeds)
+        found = dict(zip(behind, self._front.run(feeds, behind), strict=True)) if behind else {}
+        for name, array in feeds.items():
+            if name in self._parts.cut:  # it goes into the network as it came
+                expected = self._front.session.graph.get_tensor_by_name(name).dtype.as_numpy_dtype
+                if array.dtype != expected:
+                    actual, wanted = (type_name(np.dtype(dtype).name) for dtype in (array.dtype, expected))
+                    raise invalid(f"Type mismatch: actual {actual} vs. expect {wanted}")
+                found[name] = array
+        return found
 
     def close(self) -> None:
         self._front.close()
@@ -181,13 +203,14 @@ class OpenVinoSession:
             config["INFERENCE_NUM_THREADS"] = threads.intra_op * max(threads.inter_op, 1)
         if threads.inter_op:
             config["NUM_STREAMS"] = threads.inter_op
+        loaded = tf.saved_model.load(str(folder), tags=list(tags))
         self._runs: dict[frozenset[str], tuple[meta_graph_pb2.SignatureDef, _Signature]] = {}
         for name, signature in self.signatures.items():
             key = _key(signature)
             if key in self._runs or not signature.inputs:
                 continue
             try:
-                self._runs[key] = signature, _Signature(core, split(folder, tags, name), config, threads)
+                self._runs[key] = signature, _Signature(core, split(loaded, name), config, threads)
             except (CannotSplit, KeyError, ValueError, RuntimeError) as error:
                 reason = " ".join(str(error).split())[:300]
                 log.warning("TensorFlow runs a signature that OpenVINO cannot", signature=name, reason=reason)

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import structlog
+import tensorflow as tf
 from cctv_serving.flags import Threads
 from cctv_serving.openvino_session import CannotSplit, OpenVinoSession, split
 from cctv_serving.session import TensorFlowSession
@@ -51,11 +53,11 @@ def test_it_tells_what_is_left_to_tensorflow(
     # Its labels are text, and made behind the numbers.
     assert [entry["signature"] for entry in sessions[2] if entry["log_level"] == "warning"] == ["classify_x_to_y"]
     with pytest.raises(CannotSplit):
-        split(half_plus_two, ["serve"], "classify_x_to_y")
+        split(tf.saved_model.load(str(half_plus_two)), "classify_x_to_y")
 
 
 def test_only_what_openvino_lacks_is_in_front(half_plus_two: Path) -> None:
-    regress = split(half_plus_two, ["serve"], "regress_x_to_y")
+    regress = split(tf.saved_model.load(str(half_plus_two)), "regress_x_to_y")
     assert {node.op for node in regress.network.node} >= {"Placeholder", "Mul"}
     assert not {"ParseExample", "ParseExampleV2"} & {node.op for node in regress.network.node}
 
@@ -65,6 +67,10 @@ def test_what_openvino_refuses_is_a_clients_error(
 ) -> None:
     __, other, __ = sessions
     signature = other.signatures["serving_default"]
-    feeds = {signature.inputs["x"].name: np.zeros([1, 2, 3, 4], np.float32)}
-    with pytest.raises(ServingError):
-        other.run(feeds, (signature.outputs["y"].name,))
+    for wrong, message in (
+        (np.zeros([1, 2, 3, 4], np.float32), "shape"),
+        (np.zeros([1, 1], np.int64), "Type mismatch: actual int64 vs. expect float"),
+    ):
+        with pytest.raises(ServingError, match=message) as told:
+            other.run({signature.inputs["x"].name: wrong}, (signature.outputs["y"].name,))
+        assert told.value.code is grpc.StatusCode.INVALID_ARGUMENT

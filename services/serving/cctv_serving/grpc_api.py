@@ -230,7 +230,10 @@ def make_server(
         except RuntimeError:
             bound = 0
         if not bound:
-            raise OSError(f"gRPC cannot listen on {address}: the address is in use, or not this machine's")
+            why = "the address is in use, or not this machine's"
+            if credentials:
+                why += ", or the key and the certificate are no pair"
+            raise OSError(f"gRPC cannot listen on {address}: {why}")
     return server
 
 

@@ -133,7 +133,10 @@ def _metrics_path(given: Flags) -> str:
     if given.monitoring_config_file is None:
         return ""
     prometheus = messages.read(given.monitoring_config_file, messages.MonitoringConfig).prometheus_config
-    return str(prometheus.path or monitoring.PATH) if prometheus.enable else ""
+    path = str(prometheus.path or monitoring.PATH)
+    if not path.startswith("/"):
+        raise messages.WrongFile(f"{given.monitoring_config_file}: path={path}: expected a path that begins with /")
+    return path if prometheus.enable else ""
 
 
 def _metrics_page(path: str, counted: Monitoring) -> list[BaseRoute]:

@@ -49,8 +49,8 @@ verify: venv  ## See that frames flow through a running pipeline, and print the 
 	@$(IN_VENV) ansible-playbook playbooks/verify.yml $(ARGS)
 
 .PHONY: status
-status: venv  ## Say what runs
-	@$(IN_VENV) ansible-playbook playbooks/status.yml $(ARGS)
+status: venv  ## Say what runs: in a terminal live, until q or Ctrl-C; else once
+	@$(IN_VENV) PYTHONPATH=collections python tools/status.py $(ARGS)
 
 .PHONY: diagnose
 diagnose: venv  ## Gather what tells how the pipeline is, without its secrets, in one file
@@ -85,6 +85,10 @@ lint: test-tools  ## Check style and types
 test: lint  ## Run everything that guards the project; ends with pytest's summary
 	@$(IN_TEST_VENV) python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --durations 10 $(TESTS) $(ARGS)
 
+.PHONY: fuzz
+fuzz: test-tools  ## Send 12,000 malformed records and as many requests to services that run
+	@$(IN_TEST_VENV) FUZZ=12000 python -m pytest --durations 5 tests/integration/inside/test_fuzz.py $(ARGS)
+
 .PHONY: test-cluster
 test-cluster:  ## Make bare hosts a cluster and break it, in containers; needs root and podman
 	@tools/test-tools cluster
@@ -110,6 +114,10 @@ bench-cluster:  ## Measure what making a cluster takes, after make test-cluster;
 .PHONY: bench-kubernetes
 bench-kubernetes:  ## Measure the pipeline on such a cluster beside one machine; needs root and podman
 	@$(IN_TEST_VENV) benchmarks/kubernetes --bundle $(TEST_CACHE)/data/cctv-pipeline/bundle $(ARGS)
+
+.PHONY: bench-messages
+bench-messages: test-tools  ## Measure what a frame costs through Kafka, beside the seed's message
+	@$(IN_TEST_VENV) benchmarks/messages $(ARGS)
 
 .PHONY: bench-engines
 bench-engines:  ## Measure the model server's OpenVINO beside TensorFlow

@@ -110,6 +110,21 @@ def table(pods, workloads, events):
     ]
 
 
+def look(api, namespace):
+    """Return every pod, the workloads, and events where some workload has too few pods; raises Problem."""
+    core, apps = ("%s/namespaces/%s/" % (group, namespace) for group in ("/api/v1", "/apis/apps/v1"))
+    listed = api.items(core + "pods", labelSelector=PART_OF)
+    workloads = [
+        dict(workload, kind=kind)
+        for kind in ("Deployment", "StatefulSet")
+        for workload in api.items("%s%ss" % (apps, kind.lower()), labelSelector=PART_OF)
+    ]
+    # Only they tell why a StatefulSet has too few pods.
+    few = any((w.get("status") or {}).get("replicas", 0) < rollout.wanted(w) for w in workloads)
+    pods = sorted((described(pod) for pod in listed), key=lambda pod: pod["name"])
+    return pods, workloads, api.readable(core + "events") if few else []
+
+
 def main():
     module = AnsibleModule(
         argument_spec=dict(ARGUMENTS, namespace={"type": "str", "required": True}),
@@ -119,19 +134,9 @@ def main():
     params = module.params
     try:
         api = Api(params["kubeconfig"], params["context"])
-        core, apps = ("%s/namespaces/%s/" % (group, params["namespace"]) for group in ("/api/v1", "/apis/apps/v1"))
-        listed = api.items(core + "pods", labelSelector=PART_OF)
-        workloads = [
-            dict(workload, kind=kind)
-            for kind in ("Deployment", "StatefulSet")
-            for workload in api.items("%s%ss" % (apps, kind.lower()), labelSelector=PART_OF)
-        ]
-        # Only they tell why a StatefulSet has too few pods.
-        few = any((w.get("status") or {}).get("replicas", 0) < rollout.wanted(w) for w in workloads)
-        events = api.readable(core + "events") if few else []
+        pods, workloads, events = look(api, params["namespace"])
     except Problem as problem:
         module.fail_json(msg=str(problem))
-    pods = sorted((described(pod) for pod in listed), key=lambda pod: pod["name"])
     module.exit_json(changed=False, running=bool(workloads), pods=pods, table=table(pods, workloads, events))
 
 

@@ -70,12 +70,8 @@ def table(pods):
     return lines([TITLES] + rows, right=(3,))
 
 
-def main():
-    module = AnsibleModule(
-        argument_spec={"state_dir": {"type": "path", "required": True}},
-        supports_check_mode=True,
-    )
-    runtime = Runtime(module.params["state_dir"])
+def look(runtime):
+    """Return whether the supervisor runs, and every pod."""
     supervisor = runtime.supervisor
     running = supervisor.alive()
     processes = supervisor.processes() if running else {}
@@ -100,7 +96,15 @@ def main():
                 "log": supervisor.log_of(pod.name),
             }
         )
-    pods.sort(key=lambda pod: pod["name"])
+    return running, sorted(pods, key=lambda pod: pod["name"])
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={"state_dir": {"type": "path", "required": True}},
+        supports_check_mode=True,
+    )
+    running, pods = look(Runtime(module.params["state_dir"]))
     module.exit_json(changed=False, running=running, pods=pods, table=table(pods))
 
 

@@ -12,6 +12,7 @@ import uvicorn
 from cctv_common.health import Health
 from cctv_common.lifecycle import stop_event
 from cctv_common.log import configure
+from cctv_common.requests import Counted
 from cctv_common.settings import load
 
 from cctv_ui.app import ELASTICSEARCH, IMAGE_STORE, application
@@ -49,7 +50,7 @@ def main() -> None:
     )
     server = uvicorn.Server(
         uvicorn.Config(
-            app,
+            Counted(app),
             ws="none",
             lifespan="on",
             log_config=None,

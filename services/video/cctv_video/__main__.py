@@ -9,6 +9,7 @@ from cctv_common.health import Health
 from cctv_common.lifecycle import stop_event
 from cctv_common.log import configure
 from cctv_common.metrics import StageMetrics
+from cctv_common.requests import Counted
 from cctv_common.settings import load
 
 from cctv_video.app import application
@@ -54,7 +55,7 @@ def main() -> None:
         username=settings.video_username,
         password=password,
     )
-    server = Server(app, hub)
+    server = Server(Counted(app), hub)
     threading.Thread(target=_end, args=(stop, server), name="end", daemon=True).start()
     reader.start()
     url = f"http://{settings.http_host}:{settings.http_port}{settings.video_root_path}/"

@@ -70,7 +70,10 @@ def test_an_archive_tells_all_but_secrets(machine: Machine, tmp_path: Path) -> N
         "local_runtime_python": sys.executable,
     }
     done = subprocess.run(
-        ["ansible-playbook", "-i", "localhost,", "-c", "local", "-e", json.dumps(variables), ROOT / "playbooks/diagnose.yml"],
+        [
+            *("ansible-playbook", "-i", "localhost,", "-c", "local"),
+            *("-e", json.dumps(variables), ROOT / "playbooks/diagnose.yml"),
+        ],
         env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
         capture_output=True,
         text=True,

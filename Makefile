@@ -50,7 +50,7 @@ verify: venv  ## See that frames flow through a running pipeline, and print the 
 
 .PHONY: status
 status: venv  ## Say what runs: in a terminal live, until q or Ctrl-C; else once
-	@$(IN_VENV) PYTHONPATH=collections python tools/status.py $(ARGS)
+	@$(IN_VENV) python tools/status.py $(ARGS)
 
 .PHONY: diagnose
 diagnose: venv  ## Gather what tells how the pipeline is, without its secrets, in one file

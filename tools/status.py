@@ -21,14 +21,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cctv.pipeline.plugins.module_utils.kubernetes_api import Api, Problem
-from ansible_collections.cctv.pipeline.plugins.module_utils.live import Look, Rates, cameras, stages
-from ansible_collections.cctv.pipeline.plugins.module_utils.local_runtime import Runtime
-from ansible_collections.cctv.pipeline.plugins.module_utils.reach import METRICS, UNANSWERED, Direct, Proxied
-from ansible_collections.cctv.pipeline.plugins.modules import kubernetes_workload_info, local_workload_info
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "collections"))
+
+from ansible_collections.cctv.pipeline.plugins.module_utils.kubernetes_api import Api, Problem  # noqa: E402
+from ansible_collections.cctv.pipeline.plugins.module_utils.live import Look, Rates, cameras, stages  # noqa: E402
+from ansible_collections.cctv.pipeline.plugins.module_utils.local_runtime import Runtime  # noqa: E402
+from ansible_collections.cctv.pipeline.plugins.module_utils.reach import (  # noqa: E402
+    METRICS,
+    UNANSWERED,
+    Direct,
+    Proxied,
+)
+from ansible_collections.cctv.pipeline.plugins.modules import (  # noqa: E402
+    kubernetes_workload_info,
+    local_workload_info,
+)
 
 PERIOD_S = 2.0
-PLAYBOOK = ["ansible-playbook", str(Path(__file__).parent.parent / "playbooks/status.yml")]
+PLAYBOOK = ["ansible-playbook", str(ROOT / "playbooks/status.yml")]
 HOME, REST, CLEAR_LINE = "\x1b[H", "\x1b[J", "\x1b[K"
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 """The terminal's other screen without a cursor, and back: what was there before is there again."""
@@ -38,6 +49,7 @@ Pods = list[dict[str, Any]]
 
 def where(arguments: list[str]) -> dict[str, str]:
     """Ask the playbook where the pipeline runs; ends as it does when it fails."""
+    print("Looking ...", end="\r", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "where.json"
         said = subprocess.run(

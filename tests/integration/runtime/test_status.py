@@ -18,7 +18,7 @@ import pytest
 
 from tests.integration.runtime.test_local_runtime import ROOT, Machine, settings
 
-ENVIRONMENT = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PYTHONPATH": str(ROOT / "collections"), "TERM": "xterm"}
+ENVIRONMENT = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "TERM": "xterm"}
 
 
 @pytest.fixture

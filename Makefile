@@ -87,7 +87,7 @@ test: lint  ## Run everything that guards the project; ends with pytest's summar
 
 .PHONY: fuzz
 fuzz: test-tools  ## Send 12,000 malformed records and as many requests to services that run
-	@$(IN_TEST_VENV) FUZZ=12000 python -m pytest --durations 5 tests/integration/inside/test_fuzz.py $(ARGS)
+	@$(IN_TEST_VENV) FUZZ=12000 python -m pytest --durations 5 tests/integration/inside/test_services.py -k malformed $(ARGS)
 
 .PHONY: test-cluster
 test-cluster:  ## Make bare hosts a cluster and break it, in containers; needs root and podman

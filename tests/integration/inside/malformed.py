@@ -129,15 +129,13 @@ MODEL_PATHS = [
     "/v1/models/imagenet/metadata",
     "/v1/models/imagenet/versions/1:predict",
 ]
-PAGES = [
-    "/",
-    "/live",
-    "/cameras",
-    "/cameras/bikes/stream.mjpg",
-    "/cameras/bikes/snapshot.jpg",
-    "/frames",
-    "/static/app.js",
-    "/pictures/x",
+VIDEO_PATHS = [
+    *("/", "/live", "/cameras", "/static/app.js", "/metrics"),
+    *("/cameras/bikes/stream.mjpg?width=320&fps=1", "/cameras/bikes/snapshot.jpg?width=64", "/live?cameras=bikes,gone"),
+]
+UI_PATHS = [
+    *("/", "/static/app.js", "/frames/bikes-1-2", "/frames/bikes-1-2.json", "/images/bikes/2026-11-23/00/1.jpg"),
+    *("/results?camera=bikes&last=1h", "/?from=2026-11-23T00:00&to=2026-11-24T00:00&class=person&page=2"),
 ]
 BODIES = [
     json.dumps({"instances": [{"b64": base64.b64encode(JPEG).decode()}]}),
@@ -151,10 +149,10 @@ BODIES = [
 @st.composite
 def requests(draw: st.DrawFn, paths: list[str]) -> Wrong:
     """A request with something wrong: its line, its path, its query, its headers, its body, or its length."""
-    if draw(st.integers(0, 9)) == 0:
+    if draw(st.integers(0, 19)) == 0:
         return Wrong(draw(st.binary(min_size=1, max_size=200)) + b"\r\n\r\n", True)
     path = draw(st.sampled_from(paths)).encode()
-    for __ in range(draw(st.integers(0, 3))):
+    for __ in range(draw(st.sampled_from([0, 0, 1, 2]))):
         at = draw(st.integers(0, len(path)))
         path = (
             path[:at]
@@ -165,10 +163,20 @@ def requests(draw: st.DrawFn, paths: list[str]) -> Wrong:
         )
     path += draw(
         st.sampled_from(
-            [b"", b"?camera=%ff", b"?width=-1", b"?fps=nan", b"?page=99999999999999999999", b"?since=x&class=%00"]
+            [
+                b"",
+                b"?camera=%ff",
+                b"?width=-1",
+                b"?fps=nan",
+                b"?page=99999999999999999999",
+                b"?score=nan&class=%00",
+                b"?from=0001-01-01T00:00&to=9999-12-31",
+                b"?before=9999999999999999999-x",
+                b"?cameras=,,,",
+            ]
         )
     )
-    method = draw(st.sampled_from([b"GET", b"POST", b"HEAD", b"OPTIONS", b"DELETE", b"PUT", b"get", b"X"]))
+    method = draw(st.sampled_from([*[b"GET", b"POST", b"HEAD", b"OPTIONS", b"DELETE", b"PUT"] * 4, b"get", b"X"]))
     body = draw(st.one_of(st.just(b""), st.sampled_from(BODIES).map(str.encode), st.binary(max_size=200)))
     if body and draw(st.booleans()):
         at = draw(st.integers(0, len(body) - 1))
@@ -189,13 +197,8 @@ def requests(draw: st.DrawFn, paths: list[str]) -> Wrong:
             b": empty",
         ]
     )
-    said += draw(st.lists(more, max_size=3))
-    head = (
-        method
-        + b" "
-        + path
-        + draw(st.sampled_from([b" HTTP/1.1", b" HTTP/1.1", b" HTTP/1.1", b" HTTP/1.0", b" HTTP/9.9", b""]))
-    )
+    said += draw(st.lists(more, max_size=2)) if draw(st.booleans()) else []
+    head = method + b" " + path + draw(st.sampled_from([*[b" HTTP/1.1"] * 12, b" HTTP/1.0", b" HTTP/9.9", b""]))
     chunked = b"Transfer-Encoding: chunked" in said
     return Wrong(
         b"\r\n".join([head, *said, b"", body]), length <= len(body) and not chunked and b"Content-Length: x" not in said

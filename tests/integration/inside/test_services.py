@@ -106,7 +106,7 @@ class Counter:
 
 @pytest.mark.parametrize(
     ("name", "paths", "share"),
-    [("serving", malformed.MODEL_PATHS, 0.5), ("video", malformed.PAGES, 0.25), ("ui", malformed.PAGES, 0.25)],
+    [("serving", malformed.MODEL_PATHS, 0.5), ("video", malformed.VIDEO_PATHS, 0.25), ("ui", malformed.UI_PATHS, 0.25)],
 )
 def test_every_malformed_request_is_answered_and_counted(site: Site, name: str, paths: list[str], share: float) -> None:
     service = site[name]

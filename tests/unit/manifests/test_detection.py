@@ -77,10 +77,10 @@ def test_without_executors_there_is_the_driver_alone(render: Any) -> None:
             "detection_frame_rate=often of cameras gate: expected frames per second",
         ),
         ({"detection_object_detector": "yolo"}, "detection_object_detector=yolo: expected centernet"),
-        ({"detection_face_detector": "haar"}, "detection_face_detector=haar: expected blazeface"),
+        ({"detection_face_detector": "dlib"}, "detection_face_detector=dlib: expected blazeface, haar or none"),
         (
             {"detection_face_detector": "none", "cameras": CAMERAS},
-            "detection_face_detector=none: expected blazeface, as there are cameras whose faces are blurred",
+            "detection_face_detector=none: expected blazeface or haar, as there are cameras whose faces are blurred",
         ),
         ({"detection_executors": "some"}, "detection_executors=some: expected how many executors"),
         ({"detection_face_min_score": 1.5}, "detection_face_min_score=1.5: expected a number from 0 to 1"),

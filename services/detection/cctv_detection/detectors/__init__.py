@@ -19,7 +19,7 @@ __all__ = ["NAMES", "NONE", "CannotLoad", "Detector", "load"]
 NONE = "none"
 """The name by which no faces are looked for."""
 
-NAMES: dict[Task, tuple[str, ...]] = {"objects": ("centernet",), "faces": ("blazeface", NONE)}
+NAMES: dict[Task, tuple[str, ...]] = {"objects": ("centernet",), "faces": ("blazeface", "haar", NONE)}
 """The detectors of each task, the default first; a detector's module here has its name."""
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-VERSION = "1"
+VERSION = "2"
 """To be raised with any change that changes what is built, so that an upgrade builds anew beside the old ones."""
 
 CENTERNET = "centernet.onnx"
 BLAZEFACE = "blazeface.tflite"
-FILES = (CENTERNET, BLAZEFACE)
+HAAR = "haar.xml"
+FILES = (CENTERNET, BLAZEFACE, HAAR)
 
 
 class CannotLoad(Exception):

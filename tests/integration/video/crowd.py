@@ -11,7 +11,14 @@ class Crowd:
     """What comes over the streams: ``number`` begins a header of each picture, of which there is one digit or more."""
 
     def __init__(
-        self, port: int, path: str, readers: int, stalled: int = 0, version: str = "1.1", number: bytes = b"X-Frame: "
+        self,
+        port: int,
+        path: str,
+        readers: int,
+        stalled: int = 0,
+        stalled_path: str = "",
+        version: str = "1.1",
+        number: bytes = b"X-Frame: ",
     ) -> None:
         self.newest = [-1] * readers
         self.pictures = self.skipped = self.bytes = 0
@@ -25,7 +32,8 @@ class Crowd:
             if viewer >= readers:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.connect(("127.0.0.1", port))
-            connection.sendall(f"GET {path} HTTP/{version}\r\nHost: test\r\n\r\n".encode())
+            asked = path if viewer < readers else stalled_path
+            connection.sendall(f"GET {asked} HTTP/{version}\r\nHost: test\r\n\r\n".encode())
             self._sockets.append(connection)
             if viewer < readers:
                 self._selector.register(connection, selectors.EVENT_READ, viewer)

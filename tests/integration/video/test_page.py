@@ -111,7 +111,7 @@ async def test_the_wall_by_keyboard_and_the_full_screen(make_site: MakeSite) -> 
     names = ["gate", "yard", "attic", "cellar"]
     site = make_site(names)
     with Feed(site.offer, names):
-        async with chromium_page(site.url, (1100, 900)) as page:
+        async with chromium_page(site.url, (1100, 500)) as page:
             assert await unchanging(page, names) == set()
 
             async def focused() -> str:

@@ -25,6 +25,8 @@ def test_cameras_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch, text: s
         ("VIDEO_CAMERAS", "gate,gate", "'gate' is there twice"),
         ("VIDEO_MAX_VIEWERS", "0", "greater than or equal to 1"),
         ("FRAME_MAX_AGE_MS", "soon", "valid integer"),
+        ("VIDEO_ROOT_PATH", "cctv/", "string should match"),
+        ("VIDEO_USERNAME", "a:b", "string should match"),
         ("HTTP_PORT", "70000", "less than or equal to 65535"),
     ],
 )

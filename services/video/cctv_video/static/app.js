@@ -6,6 +6,8 @@ import { Tile } from "./tile.js";
 import { View } from "./view.js";
 
 const POLL_MS = 1000;
+const LOST = "The connection to the server is lost. Trying again.";
+const REFUSED = "The server asks for another password. Load the page again.";
 
 const $ = (id) => document.getElementById(id);
 const tiles = new Map();
@@ -127,17 +129,17 @@ function trouble(what, text) {
 for (;;) {
   if (!document.hidden) {
     try {
-      const response = await fetch(at("cameras"), { signal: AbortSignal.timeout(4000), cache: "no-store" });
-      if (!response.ok) throw new Error(`status ${response.status}`);
+      const response = await fetch(at("cameras"), { signal: AbortSignal.timeout(8000), cache: "no-store" });
+      if (!response.ok) throw new Error(response.status === 401 ? REFUSED : LOST);
       const said = await response.json();
       known = { cameras: said.cameras, now: Date.parse(said.now) };
       refresh();
       count();
       document.body.classList.remove("lost");
       trouble("server", "");
-    } catch {
+    } catch (error) {
       document.body.classList.add("lost");
-      trouble("server", "The connection to the server is lost. Trying again.");
+      trouble("server", error.message === REFUSED ? REFUSED : LOST);
     }
   }
   await wait(POLL_MS);

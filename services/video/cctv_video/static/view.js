@@ -63,7 +63,7 @@ export class View {
   }
 
   get alone() {
-    const id = decodeURIComponent(location.hash.slice(1));
+    const id = location.hash.slice(1);
     return this.shown.includes(id) ? id : null;
   }
 
@@ -97,6 +97,7 @@ export class View {
     // Those that were chosen before keep their places; none chosen are all.
     const before = this.shown.filter((id) => ids.includes(id));
     this.pick(ids.length === boxes.length ? null : [...before, ...ids.filter((id) => !before.includes(id))]);
+    if (!ids.length) this.tick();
   }
 
   pick(ids) {
@@ -145,7 +146,7 @@ export class View {
 
   filled() {
     const full = document.fullscreenElement !== null;
-    document.body.classList.toggle("full", full);
+    document.body.classList.toggle("filled", full);
     $("full").setAttribute("aria-pressed", full);
     if (!full && this.leaveAlone) this.show(null);
     this.changed();
@@ -160,14 +161,17 @@ export class View {
   }
 
   press(key, tile) {
-    if (/^[1-9]$/.test(key) && this.shown.length >= Number(key)) return this.show(this.shown[key - 1]), true;
-    if (key === "0") return this.show(null), true;
-    if (key === "?") return $("keys").showModal(), true;
-    if (key === "c") return this.choose(), true;
-    if (key === "p") return $("pause").click(), true;
-    if (key === "f") return document.fullscreenElement ? document.exitFullscreen() : this.fill(tile?.dataset.camera), true;
-    if (key === "Escape" && this.alone !== null) return this.show(null), true;
-    return this.alone === null ? this.step(key, tile) : this.next(key);
+    const inPlace = this.shown[Number(key) - 1];
+    const action = {
+      0: () => this.show(null),
+      "?": () => $("keys").showModal(),
+      c: () => this.choose(),
+      f: () => (document.fullscreenElement ? document.exitFullscreen() : this.fill(tile?.dataset.camera)),
+      p: () => $("pause").click(),
+      Escape: this.alone !== null && (() => this.show(null)),
+    }[key] ?? (inPlace && (() => this.show(inPlace)));
+    if (action) action();
+    return action ? true : this.alone === null ? this.step(key, tile) : this.next(key);
   }
 
   // One camera alone: to its neighbour.

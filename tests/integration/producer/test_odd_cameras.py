@@ -7,6 +7,7 @@ import itertools
 import socketserver
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -99,7 +100,8 @@ def test_login_and_substream_and_new_sizes_and_another_codec(start: Start, tmp_p
         assert {(frame.width, frame.height) for frame in producer.frames(5)} == {(352, 288)}
         assert '"now": "hevc 352x288"' in producer.log
         producer.until("a count of changes", lambda: producer.metric("cctv_camera_changes_total") >= 3)
-        told = producer.log + Path(f"/proc/{producer.process.pid}/cmdline").read_text()
+        with urllib.request.urlopen(f"http://127.0.0.1:{producer.port}/metrics", timeout=5) as metrics:
+            told = metrics.read().decode() + Path(f"/proc/{producer.process.pid}/cmdline").read_text()
     with Camera.rtsp(h265, login=(LOGIN[0], "another"), port=port):
         producer.until("a refusal", lambda: "user or password is wrong" in producer.log)
         told += producer.log

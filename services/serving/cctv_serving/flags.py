@@ -91,7 +91,7 @@ def parse(arguments: Sequence[str] | None = None) -> Flags:
         prog="cctv-serving",
         allow_abbrev=False,
         description="Serve SavedModels as TensorFlow Serving's model server does, with its flags (--flag=value).",
-        epilog="Environment: ENGINE, HTTP_HOST (address to listen on), LOG_LEVEL, MAX_IN_FLIGHT, MAX_REQUEST_BYTES.",
+        epilog="Environment: ENGINE, OPENVINO_PRECISION, HTTP_HOST, LOG_LEVEL, MAX_IN_FLIGHT, MAX_REQUEST_BYTES.",
     )
     threads = 4 * (os.cpu_count() or 1)
 

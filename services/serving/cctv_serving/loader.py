@@ -15,6 +15,7 @@ from cctv_serving.model import Model
 from cctv_serving.monitoring import Monitoring
 from cctv_serving.quiet import quietly
 from cctv_serving.session import Session, TensorFlowSession
+from cctv_serving.settings import Settings
 from cctv_serving.status import ServingError
 from cctv_serving.versions import NoModel, Version
 
@@ -25,11 +26,11 @@ class Loader:
     """Loads models, each as the flags want it. ``ran`` is told of each run: model, items and seconds."""
 
     def __init__(
-        self, given: Flags, engine: str, log: Log, monitoring: Monitoring, ran: Callable[[str, int, float], None]
+        self, given: Flags, settings: Settings, log: Log, monitoring: Monitoring, ran: Callable[[str, int, float], None]
     ) -> None:
         """Raise WrongFile or ServingError when the batching parameters are not to be understood."""
         self._given = given
-        self._engine = engine
+        self._settings = settings
         self._log = log
         self._monitoring = monitoring
         self._ran = ran
@@ -63,7 +64,7 @@ class Loader:
             model=name,
             version=version.number,
             signatures=sorted(model.signatures),
-            engine=self._engine,
+            engine=self._settings.engine,
             batching=model.batches is not None,
             warm_up_requests=warmed,
             load_seconds=round(time.monotonic() - began, 1),
@@ -72,11 +73,18 @@ class Loader:
 
     def _session(self, folder: Path) -> Session:
         session = TensorFlowSession(folder, self._given.threads, self._given.saved_model_tags)
-        if self._engine == "tensorflow":
+        if self._settings.engine == "tensorflow":
             return session
         from cctv_serving.openvino_session import OpenVinoSession
 
-        return OpenVinoSession(session, folder, self._given.saved_model_tags, self._given.threads, self._log)
+        return OpenVinoSession(
+            session,
+            folder,
+            self._log,
+            threads=self._given.threads,
+            tags=self._given.saved_model_tags,
+            precision=self._settings.openvino_precision,
+        )
 
     def queued(self) -> int:
         """How many requests wait for a batch to run."""

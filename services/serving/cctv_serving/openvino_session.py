@@ -187,15 +187,22 @@ class OpenVinoSession:
     """A SavedModel, each signature of which OpenVINO runs as far as it can; TensorFlow runs the rest."""
 
     def __init__(
-        self, tensorflow: TensorFlowSession, folder: Path, tags: Sequence[str], threads: Threads, log: Log
+        self,
+        tensorflow: TensorFlowSession,
+        folder: Path,
+        log: Log,
+        *,
+        threads: Threads,
+        tags: Sequence[str] = ("serve",),
+        precision: str = "f32",
     ) -> None:
+        """``precision``: what to compute with, "f32" as TensorFlow does, or "bf16", which some CPUs are faster at."""
         self._tensorflow = tensorflow
         self.signatures: Signatures = tensorflow.signatures
         core = openvino.Core()
         config: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
-            # What TensorFlow computes with, too: shorter numbers are a choice of the model's maker.
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": precision,
             # Others run on these cores, too.
             "ENABLE_CPU_PINNING": False,
         }

@@ -58,7 +58,7 @@ def serve(
         work.batch(items)
         work.model(model, seconds)
 
-    loader = Loader(given, settings.engine, log, counted, ran)
+    loader = Loader(given, settings, log, counted, ran)
     work.waiting(lambda: engine.waiting + loader.queued())
     manager: Manager[Model] = Manager(
         loader,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from cctv_serving.flags import Threads
 from cctv_serving.status import ServingError, code_of, invalid
 from cctv_serving.versions import NoModel
+
+# What it warns of concerns those who make models.
+tf.get_logger().setLevel(logging.ERROR)
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]

@@ -369,7 +369,7 @@ class TestOpenVino:
             if name == "classes":
                 assert one.tolist() == two.tolist()
             else:
-                assert np.abs(one - two).max() < 1e-4
+                assert np.abs(one - two).max() < 1e-5
         with pytest.raises(grpc.RpcError) as told:
             other.predictions.Predict(other.request(b"no picture"), timeout=20)
         assert told.value.code() is grpc.StatusCode.INVALID_ARGUMENT

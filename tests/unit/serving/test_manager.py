@@ -17,6 +17,7 @@ from cctv_serving.loader import Loader
 from cctv_serving.manager import Manager, Retries, State
 from cctv_serving.model import Model
 from cctv_serving.monitoring import Monitoring
+from cctv_serving.settings import Settings
 from cctv_serving.status import ServingError
 from google.protobuf import text_format
 from tensorflow_serving.apis import model_pb2
@@ -31,7 +32,7 @@ class House:
         self._folder = folder
         self._model = model
         logger: log.Log = structlog.get_logger()
-        loader = Loader(flags.parse(["--model_base_path=/x"]), "tensorflow", logger, Monitoring(), lambda *_: None)
+        loader = Loader(flags.parse(["--model_base_path=/x"]), Settings(), logger, Monitoring(), lambda *_: None)
         self.manager: Manager[Model] = Manager(loader, logger, retries=Retries(retries, 0.0), **options)
 
     def put(self, version: int, name: str = "m") -> Path:

@@ -23,7 +23,7 @@ def sessions(half_plus_two: Path) -> Iterator[tuple[TensorFlowSession, OpenVinoS
     with structlog.testing.capture_logs() as told:
         plain = TensorFlowSession(half_plus_two, THREADS)
         other = OpenVinoSession(
-            TensorFlowSession(half_plus_two, THREADS), half_plus_two, ["serve"], THREADS, structlog.get_logger()
+            TensorFlowSession(half_plus_two, THREADS), half_plus_two, structlog.get_logger(), threads=THREADS
         )
     yield plain, other, told
     plain.close()

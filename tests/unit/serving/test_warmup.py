@@ -9,6 +9,7 @@ import tensorflow as tf
 from cctv_serving import flags, inference, messages, warmup
 from cctv_serving.loader import Loader
 from cctv_serving.monitoring import Monitoring
+from cctv_serving.settings import Settings
 from cctv_serving.status import ServingError
 from cctv_serving.versions import NoModel, Version
 from tensorflow_serving.apis import (
@@ -47,7 +48,7 @@ def load(folder: Path, *arguments: str) -> tuple[int, str]:
     monitoring = Monitoring()
     with structlog.testing.capture_logs() as told:
         given = flags.parse(["--model_base_path=/x", *arguments])
-        loader = Loader(given, "tensorflow", structlog.get_logger(), monitoring, lambda *_: None)
+        loader = Loader(given, Settings(), structlog.get_logger(), monitoring, lambda *_: None)
         loader("m", Version(1, folder)).close()
     (loaded,) = told
     return loaded["warm_up_requests"], monitoring.page()
@@ -109,7 +110,7 @@ class TestBatchingParameters:
     def test_a_models_own(self, folder: Path) -> None:
         (folder / "batching_params.pbtxt").write_text("max_batch_size { value: 4 }")
         given = flags.parse(["--model_base_path=/x", "--enable_batching", "--enable_per_model_batching_parameters"])
-        loader = Loader(given, "tensorflow", structlog.get_logger(), Monitoring(), lambda *_: None)
+        loader = Loader(given, Settings(), structlog.get_logger(), Monitoring(), lambda *_: None)
         model = loader("m", Version(1, folder))
         assert model.batches is not None
         with pytest.raises(ServingError, match="larger than maximum input batch size 4"):
@@ -123,11 +124,11 @@ class TestBatchingParameters:
     def test_a_wrong_file_is_told(self, folder: Path, tmp_path: Path) -> None:
         (folder / "batching_params.pbtxt").write_text("max_batch_size: 4")
         given = flags.parse(["--model_base_path=/x", "--enable_batching", "--enable_per_model_batching_parameters"])
-        loader = Loader(given, "tensorflow", structlog.get_logger(), Monitoring(), lambda *_: None)
+        loader = Loader(given, Settings(), structlog.get_logger(), Monitoring(), lambda *_: None)
         with pytest.raises(NoModel, match="Error parsing text-format"):
             loader("m", Version(1, folder))
         wrong = flags.parse(
             ["--model_base_path=/x", "--enable_batching", f"--batching_parameters_file={tmp_path / 'none'}"]
         )
         with pytest.raises(messages.WrongFile, match="none cannot be read"):
-            Loader(wrong, "tensorflow", structlog.get_logger(), Monitoring(), lambda *_: None)
+            Loader(wrong, Settings(), structlog.get_logger(), Monitoring(), lambda *_: None)

@@ -32,7 +32,7 @@ RENDER = """\
     - {root}/roles/monitoring/defaults/main.yml
     - {root}/roles/monitoring/vars/main.yml
   vars:
-    monitoring_scrape_interval_seconds: 1
+    ansible_python_interpreter: "{{{{ ansible_playbook_python }}}}"
     workload_running: {running}
   tasks:
     - ansible.builtin.template:
@@ -74,7 +74,11 @@ class Prometheus(Daemon):
             {"name": "elasticsearch-0", "component": "elasticsearch", "address": "127.0.0.1", "ports": {"search": 9}},
         ]
         (folder / "play.yml").write_text(RENDER.format(root=ROOT, running=json.dumps({"pods": pods}), folder=folder))
-        subprocess.run(["ansible-playbook", "-i", "localhost,", folder / "play.yml"], check=True, cwd=ROOT)
+        subprocess.run(
+            ["ansible-playbook", "-i", "localhost,", "-e", "monitoring_scrape_interval_seconds=1", folder / "play.yml"],
+            check=True,
+            cwd=ROOT,
+        )
         (folder / RULES.name).write_text(RULES.read_text())
 
     def ask(self, path: str, **query: str) -> Any:

@@ -17,7 +17,7 @@ from tests.integration.inside import malformed
 from tests.integration.inside.conftest import AWAY, CAMERA, IMAGES, Service, Site
 from tests.integration.inside.prometheus import NAMES, UNTIL_TROUBLE, Prometheus, alerts, queries
 
-COUNT = int(os.environ.get("FUZZ", "1000"))
+COUNT = int(os.environ.get("FUZZ", "400"))
 CAUSES = ("too_large", "not_jpeg", "truncated", "bomb", "missing_header", "bad_header")
 OF_UVICORN = b"Invalid HTTP request received."
 ANSWER_S = 20

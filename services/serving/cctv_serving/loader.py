@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,7 @@ class Loader:
             except (ServingError, messages.WrongFile) as error:
                 session.close()
                 raise NoModel(f"{version.folder} does not suit: {getattr(error, 'message', error)}") from None
+        gc.collect()  # of what it took to load it
         self._log.info(
             "loaded",
             model=name,

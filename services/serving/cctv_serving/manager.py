@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -276,6 +277,8 @@ class Manager(Generic[M]):
             model, servable.model = servable.model, None
         assert model is not None
         model.close()
+        del model
+        gc.collect()  # a graph is full of cycles, and as large as its weights
         with self._changed:
             servable.state = State.END
         self._log.info("unloaded", model=servable.name, version=servable.version.number)

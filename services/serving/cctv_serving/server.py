@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import threading
 import time
@@ -49,6 +50,7 @@ def serve(
     interface cannot listen.
     """
     began = time.monotonic()
+    gc.freeze()  # the libraries stay, so that looking for garbage after a model went is quick
     counted = Monitoring()
     metrics_path = _metrics_path(given)
     engine = Engine(settings.max_in_flight, given.threads.inter_op or given.cores, Metrics())

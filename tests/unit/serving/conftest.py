@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import serving_models
 @pytest.fixture(scope="session")
 def half_plus_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SavedModel, to be linked as a version of a model."""
+    gc.freeze()  # as the server does, which looks for garbage after each model that goes
     return serving_models.half_plus_two(tmp_path_factory.mktemp("half_plus_two") / "model")
 
 

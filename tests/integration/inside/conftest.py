@@ -142,10 +142,14 @@ class Site:
     def wait(self) -> None:
         """Wait until predicted frames flow."""
         shown = self["video"]
-        wait_for("predicted frame", lambda: shown.metric("cctv_frames_out_total", stage="video", camera=CAMERA), 120)
+        wait_for("prediction", lambda: self["serving"].metric("cctv_serving_requests_total", code="OK"), 120)
+        wait_for("model", lambda: self["consumer"].metric("cctv_model_up"))
+        wait_for("frame", lambda: shown.metric("cctv_frames_out_total", stage="video", camera=CAMERA))
         wait_for("archiver", lambda: self["archiver"].get("/readyz")[0] == 200)
         self.send(IMAGES, self.frame().jpeg, self.frame().headers())
         wait_for("archived picture", lambda: self["archiver"].metric("cctv_frames_out_total"))
+        self.send(IMAGES, b"no picture", self.frame().headers())
+        wait_for("count of what is no picture", lambda: self["archiver"].metric("cctv_frames_dropped_total"))
         # As Filebeat says how far it is.
         filebeat = Consumer({"bootstrap.servers": self.kafka.bootstrap_servers, "group.id": "filebeat"})
         filebeat.commit(offsets=[TopicPartition(DETECTIONS, 0, 0)], asynchronous=False)

@@ -81,21 +81,21 @@ class Client(threading.Thread):
     """Asks without a pause what zero gives, which is the number of the version."""
 
     def __init__(self, ask: Callable[[], float]) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self._ask = ask
-        self._stop = threading.Event()
+        self._told = threading.Event()
         self.answers: list[float] = []
         self.failures: list[str] = []
 
     def run(self) -> None:
-        while not self._stop.is_set():
+        while not self._told.is_set():
             try:
                 self.answers.append(self._ask())
             except Exception as error:
                 self.failures.append(repr(error))
 
     def stop(self) -> None:
-        self._stop.set()
+        self._told.set()
         self.join(30)
 
 

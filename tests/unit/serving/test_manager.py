@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,33 @@ class TestVersions:
             call = model.prepare("", {"x": np.array([[0]], np.float32)}).call
             assert model.session.run(call.feeds, call.fetches)[0].tolist() == [[2]]
         eventually(lambda: house.states()[1] == "END")
+
+    def test_nobody_finds_nothing_while_versions_change(self, house: House, eventually: Eventually) -> None:
+        old = house.put(1)
+        house.configure(M)
+        stop = threading.Event()
+        seen: list[list[int]] = [[] for __ in range(3)]
+
+        def ask(answers: list[int]) -> None:
+            while not stop.is_set():
+                answers.append(house.answers())
+
+        with ThreadPoolExecutor(3) as clients:
+            asking = [clients.submit(ask, answers) for answers in seen]
+            try:
+                for version in range(2, 6):
+                    new = house.put(version)
+                    house.manager.poll()
+                    old.unlink()
+                    old = new
+                    eventually(lambda: all(answers and answers[-1] == max(house.states()) for answers in seen))
+            finally:
+                stop.set()
+            for one in asking:
+                one.result(20)  # raises what a client was told, were it anything but an answer
+        for answers in seen:
+            assert sorted(set(answers)) == [1, 2, 3, 4, 5]
+            assert answers == sorted(answers)
 
     def test_policies_change_while_it_runs(self, house: House, eventually: Eventually) -> None:
         for version in (1, 2, 3):

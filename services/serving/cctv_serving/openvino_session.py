@@ -196,7 +196,7 @@ class OpenVinoSession:
         tags: Sequence[str] = ("serve",),
         precision: str = "f32",
     ) -> None:
-        """``precision``: what to compute with, "f32" as TensorFlow does, or "bf16", which some CPUs are faster at."""
+        """``precision``: what to compute with; "f32" as TensorFlow does, "f16" or "bf16" where the CPU has these."""
         self._tensorflow = tensorflow
         self.signatures: Signatures = tensorflow.signatures
         core = openvino.Core()

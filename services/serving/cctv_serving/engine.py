@@ -74,7 +74,7 @@ class Engine:
     def execute(self, model: Model, call: Call, remaining_s: float | None, wanted: Callable[[], bool]) -> list[Array]:
         """Run the model, in a batch with others if its requests are batched, else in turn."""
         if model.batches:
-            return model.batches.run(call.feeds, call.fetches, remaining_s, wanted)
+            return model.batches.run(call.feeds, call.fetches, _limit(remaining_s), wanted)
         return self.run(lambda: model.run(call.feeds, call.fetches), remaining_s, wanted)
 
     @contextlib.contextmanager
@@ -93,7 +93,7 @@ class Engine:
         """Run ``work`` when its turn comes, unless ``remaining_s`` is over or nobody wants it by then."""
         # A frame that its client gave up costs nothing: that keeps an overloaded server useful.
         with self._waits():
-            mine = self._slots.acquire(timeout=remaining_s if remaining_s is None else max(remaining_s, 0))
+            mine = self._slots.acquire(timeout=_limit(remaining_s))
         if not mine:
             raise ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for notification")
         try:
@@ -102,3 +102,8 @@ class Engine:
             return work()
         finally:
             self._slots.release()
+
+
+def _limit(remaining_s: float | None) -> float | None:
+    # A call without a deadline has, as gRPC tells it, more seconds than can be waited for.
+    return None if remaining_s is None or remaining_s > threading.TIMEOUT_MAX else max(remaining_s, 0)

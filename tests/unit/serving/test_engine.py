@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import numpy as np
@@ -26,7 +28,9 @@ def test_a_full_house_says_so_at_once_and_takes_in_again_later() -> None:
         pass
 
 
-def test_one_runs_and_others_wait_their_turn_until_their_time_is_over() -> None:
+def test_one_runs_and_others_wait_their_turn_until_their_time_is_over(
+    eventually: Callable[[Callable[[], object]], None],
+) -> None:
     engine = make_engine()
     runs, may_end = threading.Event(), threading.Event()
 
@@ -41,9 +45,13 @@ def test_one_runs_and_others_wait_their_turn_until_their_time_is_over() -> None:
     with pytest.raises(ServingError) as told:
         engine.run(lambda: ANSWER, 0.01, lambda: True)
     assert told.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    second = ThreadPoolExecutor(1).submit(engine.run, lambda: ANSWER, float(2**63), lambda: True)  # no deadline
+    eventually(lambda: engine.waiting == 1)
     may_end.set()
     first.join(10)
+    assert second.result(10) is ANSWER
     assert engine.run(lambda: ANSWER, 5, lambda: True) is ANSWER
+    assert engine.waiting == 0
 
 
 def test_what_nobody_waits_for_is_not_run() -> None:

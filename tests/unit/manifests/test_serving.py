@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cctv.pipeline.plugins.module_utils.local_pods import Store
 from cctv_serving import config, flags, messages
 from cctv_serving.batching import Parameters
 from cctv_serving.config import Config
@@ -65,8 +66,13 @@ def test_the_server_understands_what_is_asked_for(render: Render, tmp_path: Path
     assert given.no_effect == ()
 
 
-def test_what_is_not_asked_for_is_left_out(render: Render) -> None:
-    made = render("tf_serving")["tf_serving"]
+def test_what_is_not_asked_for_is_left_out_and_one_machine_finds_the_rest(render: Render) -> None:
+    made = render("tf_serving", workload_runtime="local", local_runtime_data="/data")["tf_serving"]
+    pod, other = Store({"tf_serving": {"manifests": made["manifests"], "environment": {}}}, "127.10").pods()
+    for path in (word.partition("=")[2] for word in pod.argv if "_config_file=" in word):
+        __, volume, key = path.split("\0")
+        assert key.removeprefix("/") in pod.files[volume]
+    assert pod.argv == other.argv
     assert list(files(made)) == ["monitoring.config"]
     assert not [one for one in arguments(made) if "batching" in one or "model_config" in one]
 

@@ -78,7 +78,7 @@ def test_each_selected_frame_once_among_records_that_are_none(chain: Chain, clip
 
 
 def test_goes_on_after_a_kill(chain: Chain, clip: list[bytes]) -> None:
-    chain.service.environment["DETECTION_MAX_RECORDS"] = "10"
+    chain.service.environment |= {"DETECTION_MAX_RECORDS": "10", "DETECTION_FACE_DETECTOR": "haar"}
     chain.start()
     sent = [chain.send(camera, number, jpeg) for number, jpeg in enumerate(clip) for camera in ("gate", "yard")]
     chain.flush()
@@ -96,6 +96,9 @@ def test_goes_on_after_a_kill(chain: Chain, clip: list[bytes]) -> None:
     # A frame that was looked at twice was given the same answer, under the same name.
     said = [{key: value for key, value in document.items() if key != "detected_at"} for document in chain.documents()]
     assert all(said.count(document) == sum(document["id"] == d["id"] for d in said) for document in said)
+    # The man faces the camera at first.
+    assert {document["face_count"] for document in said if document["frame"] <= 25} == {1}
+    assert {model["name"] for document in said for model in document["models"]} == {"centernet", "haar"}
 
 
 def test_counts_what_retention_took(kafka: Kafka, chain: Chain, clip: list[bytes]) -> None:

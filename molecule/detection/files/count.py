@@ -1,7 +1,8 @@
-"""Counts the frames that were selected, and what became of each: `count.py KAFKA ELASTICSEARCH DATA EVERY`.
+"""Counts the frames that were selected, and what became of each: `count.py ELASTICSEARCH DATA EVERY`.
 
 Ends with 1 unless each is, exactly once, a document in Elasticsearch and a picture in the store, and at least once in
-the topic of detections. EVERY: JSON, camera -> every how manyth of its frames is selected.
+the topic of detections. EVERY: JSON, camera -> every how manyth of its frames is selected. Kafka is that of the
+services' own environment.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from pathlib import Path
 
 import requests
 from cctv_common.frames import Frame
+from cctv_common.kafka import client_config
+from cctv_common.settings import KafkaSettings, load
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 PATIENCE_S = 180
-LARGEST = 4 * 1024 * 1024
+KAFKA = load(KafkaSettings)
 
 
-def records(bootstrap: str, topic: str) -> list[tuple[bytes, list[tuple[str, bytes]]]]:
+def records(topic: str) -> list[tuple[bytes, list[tuple[str, bytes]]]]:
     """What a topic holds now."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "count", "enable.partition.eof": True})
+    consumer = Consumer(client_config(KAFKA, "count") | {"group.id": "count", "enable.partition.eof": True})
     try:
         partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
@@ -40,9 +43,12 @@ def records(bootstrap: str, topic: str) -> list[tuple[bytes, list[tuple[str, byt
         consumer.close()
 
 
-def selected(bootstrap: str, every: dict[str, int]) -> set[str]:
+def selected(every: dict[str, int]) -> set[str]:
     """The ids of selected frames of videocam."""
-    frames = [Frame.from_record(value, headers, max_bytes=LARGEST) for value, headers in records(bootstrap, "videocam")]
+    frames = [
+        Frame.from_record(value, headers, max_bytes=KAFKA.kafka_max_frame_bytes)
+        for value, headers in records(KAFKA.kafka_videocam_topic)
+    ]
     return {frame.id for frame in frames if frame.frame % every[frame.camera] == 0}
 
 
@@ -65,12 +71,12 @@ def searchable(url: str) -> Counter[str]:
 
 def main() -> None:
     """Wait until all has arrived; print the counts."""
-    bootstrap, url, data, every = sys.argv[1:]
-    wanted = selected(bootstrap, json.loads(every))
+    url, data, every = sys.argv[1:]
+    wanted = selected(json.loads(every))
     store = next(Path(data).glob("**/image-store"))  # the claim's folder
     end = time.monotonic() + PATIENCE_S
     while True:
-        detections = Counter(json.loads(value)["id"] for value, __ in records(bootstrap, "detections"))
+        detections = Counter(json.loads(value)["id"] for value, __ in records("detections"))
         documents = searchable(url)
         pictures = Counter(path.stem for path in store.glob("*/*/*/*.jpg"))
         # The query began while frames came in already.

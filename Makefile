@@ -34,7 +34,7 @@ JOBS ?= 3
 
 .PHONY: help
 help:  ## List the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-15s %s\n' "$$name" "$$what"; done
 
 .PHONY: venv
 venv:
@@ -98,6 +98,10 @@ faults:  ## Break a cluster in every way, and write docs/faults.md; needs root a
 .PHONY: bench
 bench: test-tools  ## Measure, and write benchmarks/RESULTS.md
 	@$(IN_TEST_VENV) benchmarks/run $(ARGS)
+
+.PHONY: bench-detection
+bench-detection: test-tools  ## Measure detection, the archiver and the search; keeps a million documents meanwhile
+	@$(IN_TEST_VENV) benchmarks/detection $(ARGS)
 
 .PHONY: bench-cluster
 bench-cluster:  ## Measure what making a cluster takes, after make test-cluster; needs root and podman

@@ -34,7 +34,7 @@ class Watch(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self.seen: dict[str, Seen] = {}
         self.reader = Consumer({"bootstrap.servers": f"127.0.0.1:{PORTS['kafka_port']}", "group.id": "bench"})
         partitions = self.reader.list_topics("detections", timeout=20).topics["detections"].partitions
@@ -43,7 +43,7 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         """Read until told to stop."""
-        while not self._stop.is_set():
+        while not self._ended.is_set():
             message = self.reader.poll(0.1)
             if message is not None and message.error() is None:
                 now = time.time() * 1000
@@ -63,7 +63,7 @@ class Watch(threading.Thread):
 
     def stop(self) -> None:
         """End reading."""
-        self._stop.set()
+        self._ended.set()
         self.join()
 
 

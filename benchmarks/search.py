@@ -126,13 +126,13 @@ class Writer(threading.Thread):
     def __init__(self, client: Elasticsearch, first: int) -> None:
         super().__init__(daemon=True)
         self._client, self._first = client, first
-        self._stop = threading.Event()
+        self._ended = threading.Event()
 
     def run(self) -> None:
         """Write until told to stop."""
         chance = random.Random(2)
         number = self._first
-        while not self._stop.wait(1 / WRITES):
+        while not self._ended.wait(1 / WRITES):
             at = int(time.time() * 1000)
             said = frame(number, at, chance)
             moment = datetime.fromtimestamp(at / 1000, UTC)
@@ -141,7 +141,7 @@ class Writer(threading.Thread):
 
     def stop(self) -> None:
         """End writing."""
-        self._stop.set()
+        self._ended.set()
         self.join()
 
 

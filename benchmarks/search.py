@@ -44,35 +44,46 @@ CLASSES = {
 }
 COUNTS = {0: 30, 1: 30, 2: 20, 3: 12, 5: 8}
 """Objects of a frame."""
+VARIETY = 5000
+"""Frames that show something else; most of what a camera sees is like what it has seen."""
 SIZE = 1280, 720
 WARM_UP = 3
 WRITES = 4
 """Documents a second that come while searches are asked, as of two cameras at 2/s."""
 
 
-def frame(number: int, at: int, chance: random.Random) -> dict[str, Any]:
-    """A document as the detection service makes it."""
+Content = tuple[list[Detection], list[Detection]]
+
+
+def contents(chance: random.Random) -> list[Content]:
+    """What frames show: objects and faces of many of them."""
 
     def seen(label: str) -> Detection:
-        x, y = chance.randrange(SIZE[0] - 200), chance.randrange(SIZE[1] - 200)
-        return Detection(
-            label, chance.uniform(0.4, 0.95), Box(x, y, chance.randrange(20, 200), chance.randrange(20, 200))
-        )
+        x, y = (chance.randrange(side - 200) for side in SIZE)
+        box = Box(x, y, chance.randrange(20, 200), chance.randrange(20, 200))
+        return Detection(label, chance.uniform(0.4, 0.95), box)
 
-    (count,) = chance.choices(list(COUNTS), list(COUNTS.values()))
-    objects = [seen(label) for label in chance.choices(list(CLASSES), list(CLASSES.values()), k=count)]
-    people = sum(found.label == "person" for found in objects)
-    faces = [seen("face") for _ in range(people) if chance.random() < 0.4]
+    found = []
+    for count in chance.choices(list(COUNTS), list(COUNTS.values()), k=VARIETY):
+        objects = [seen(label) for label in chance.choices(list(CLASSES), list(CLASSES.values()), k=count)]
+        people = sum(found.label == "person" for found in objects)
+        found.append((objects, [seen("face") for _ in range(people) if chance.random() < 0.4]))
+    return found
+
+
+def frame(number: int, at: int, shown: Content) -> dict[str, Any]:
+    """A document as the detection service makes it."""
     made = Frame(CAMERAS[number % len(CAMERAS)], 1_700_000_000_000, number, at, *SIZE, b"")
-    return document.build(made, objects, faces, MODELS, faces_blurred=False, detected_at=at + 500)
+    return document.build(made, *shown, MODELS, faces_blurred=False, detected_at=at + 500)
 
 
 def actions(count: int, now: int) -> Iterator[dict[str, Any]]:
     """Documents in the order of their capture, the last of them now, for the bulk API."""
     chance = random.Random(1)
+    shown = contents(chance)
     for number in range(count):
         at = now - (count - 1 - number) * DAYS * DAY_MS // count
-        said = frame(number, at, chance)
+        said = frame(number, at, chance.choice(shown))
         yield {"_index": index_of(datetime.fromtimestamp(at / 1000, UTC)), "_id": said["id"], "_source": said}
 
 
@@ -104,14 +115,14 @@ def searches(now: int) -> dict[str, Callable[[random.Random], list[tuple[str, ob
         "a camera, 30 days": lambda chance: [camera(chance)],
         "a class, 30 days": lambda chance: [kind(chance)],
         "a camera, a class, six hours of any day": lambda chance: [camera(chance), kind(chance), *span(chance, 6)],
-        "a camera, a person with a face, since this day began": lambda chance: [
+        "a camera, a person with a face, of the last hours": lambda chance: [
             camera(chance),
-            ("from", f"{datetime.fromtimestamp(now / 1000, UTC):%Y-%m-%d}T00:{chance.randrange(60):02}Z"),
+            ("from", _utc(now - chance.randrange(12 * HOUR_MS))),
             ("face", 1),
             ("class", "person"),
         ],
         "a face, 24 hours": lambda chance: [("last", "24h"), ("face", 1)],
-        "two classes, 7 days": lambda chance: [("last", "7d"), kind(chance), ("class", "person")],
+        "a car with something, 7 days": lambda chance: [("last", "7d"), ("class", "car"), kind(chance)],
         "a class with a score of 0.8, any two days": lambda chance: [*span(chance, 48), ("score", 0.8), kind(chance)],
     }
 
@@ -131,10 +142,11 @@ class Writer(threading.Thread):
     def run(self) -> None:
         """Write until told to stop."""
         chance = random.Random(2)
+        shown = contents(chance)
         number = self._first
         while not self._ended.wait(1 / WRITES):
             at = int(time.time() * 1000)
-            said = frame(number, at, chance)
+            said = frame(number, at, chance.choice(shown))
             moment = datetime.fromtimestamp(at / 1000, UTC)
             self._client.index(index=index_of(moment), id=said["id"], document=said)
             number += 1

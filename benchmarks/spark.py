@@ -137,7 +137,7 @@ def _arrive(reader: Consumer, count: int) -> None:
 
 def against_loops(kafka: Kafka, quick: bool) -> str:
     """Two cores, and two plain loops, in turn."""
-    count, rounds = (60, 1) if quick else (600, 3)
+    count, rounds = (60, 1) if quick else (400, 3)
     pairs, rows = [], []
     for number in range(1, rounds + 1):
         spark, plain = chain(kafka, count, 2), loops(count, 2)

@@ -100,7 +100,7 @@ bench: test-tools  ## Measure, and write benchmarks/RESULTS.md
 	@$(IN_TEST_VENV) benchmarks/run $(ARGS)
 
 .PHONY: bench-detection
-bench-detection: test-tools  ## Measure detection, the archiver and the search; keeps a million documents meanwhile
+bench-detection: test-tools  ## Measure detection, the archiver and the search
 	@$(IN_TEST_VENV) benchmarks/detection $(ARGS)
 
 .PHONY: bench-cluster

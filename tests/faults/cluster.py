@@ -162,7 +162,11 @@ class Cluster:
         if call.is_open():
             call.close()
             raise RuntimeError(f"{command[0]} in {place.name} has not ended after {limit_s:.0f} s")
-        return subprocess.CompletedProcess(command, call.returncode, call.read_stdout(), call.read_stderr())
+        try:
+            code = call.returncode
+        except (KeyError, TypeError, ValueError):  # nobody could tell it
+            raise RuntimeError(f"{command[0]} in {place.name} was cut off") from None
+        return subprocess.CompletedProcess(command, code, call.read_stdout(), call.read_stderr())
 
     def forget(self, claim: str) -> None:
         """Delete a volume's claim; its volume goes when its pod has gone."""

@@ -182,9 +182,9 @@ def read(line: str) -> Row:
 
 def section(kind: type[Row], rows: Sequence[Row]) -> str:
     """A chain's part of the page."""
-    table = "\n".join(
-        f"| {' | '.join(cells)} |" for cells in [kind.TITLES, ["---"] * len(kind.TITLES), *(r.cells() for r in rows)]
-    )
+    # What programs say may have several lines.
+    cells = [[" ".join(cell.split()).replace("|", r"\|") for cell in row.cells()] for row in rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in [kind.TITLES, ["---"] * len(kind.TITLES), *cells])
     met = sum(row.met for row in rows)
     return f"{kind.ABOUT}\n{met} of {len(rows)} goals are met.\n\n{table}\n"
 

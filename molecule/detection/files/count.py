@@ -63,7 +63,7 @@ def selected(every: dict[str, int], since: int) -> set[str]:
 
 
 def searchable(url: str) -> Counter[str]:
-    """How often each id is found."""
+    """How often each id is found now."""
     found: Counter[str] = Counter()
     after = None
     while True:
@@ -71,6 +71,8 @@ def searchable(url: str) -> Counter[str]:
         said = requests.post(
             f"{url}/detections/_search", json=body | ({"search_after": after} if after else {}), timeout=20
         )
+        if said.status_code == requests.codes.service_unavailable:  # it has not opened all of its shards yet
+            return found
         said.raise_for_status()
         hits = said.json()["hits"]["hits"]
         if not hits:

@@ -27,8 +27,8 @@ IN_TEST_VENV = PATH="$(TEST_VENV)/bin:$$PATH"
 
 # More for ansible-playbook, as in: make up ARGS="-e @cameras.yml -v"; or for pytest: make test TESTS=tests/unit ARGS="-k producer".
 ARGS ?=
-# The quick ones first, then the longest: what runs beside it ends about when it does.
-TESTS ?= tests/unit tests/molecule tests/collection tests/integration
+# The quick ones first, then the longest: what runs beside it ends about when it does. One test alone is followed by the next file's.
+TESTS ?= tests/unit tests/collection tests/molecule tests/integration
 # Tests wait more than they work; each file's run one after another.
 JOBS ?= 3
 

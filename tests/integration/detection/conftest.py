@@ -134,6 +134,8 @@ class Chain:
         """All records that a topic has now."""
         consumer = Consumer(self.client | {"group.id": "look"})
         try:
+            # A broker that has just started does not lead them at once.
+            wait_for(f"leaders of {topic}", lambda: led(consumer, topic))
             found: list[Any] = []
             for partition in range(2):
                 place = TopicPartition(topic, partition, 0)
@@ -165,6 +167,12 @@ class Chain:
     def close(self) -> None:
         """Kill the service."""
         self.service.kill()
+
+
+def led(consumer: Consumer, topic: str) -> bool:
+    """Whether all partitions of a topic have a leader."""
+    partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    return len(partitions) > 0 and all(partition.leader >= 0 for partition in partitions.values())
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def _sync(folder: Path) -> None:
 
 def against_cp(kafka: Kafka, cache: Path, quick: bool) -> str:
     """Small and large pictures, in turn with cp."""
-    count, rounds = (300, 1) if quick else (4000, 3)
+    count, rounds = (1000, 1) if quick else (4000, 3)
     parts, rows = [], []
     for clip in CLIPS:
         pictures = jpegs(sample_clip(clip), 100)

@@ -67,7 +67,7 @@ def contents(chance: random.Random) -> list[Content]:
     for count in chance.choices(list(COUNTS), list(COUNTS.values()), k=VARIETY):
         objects = [seen(label) for label in chance.choices(list(CLASSES), list(CLASSES.values()), k=count)]
         people = sum(found.label == "person" for found in objects)
-        found.append((objects, [seen("face") for _ in range(people) if chance.random() < 0.4]))
+        found.append((objects, [seen("face") for __ in range(people) if chance.random() < 0.4]))
     return found
 
 

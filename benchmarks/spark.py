@@ -57,7 +57,7 @@ def loops(count: int, processes: int) -> Rate:
     env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{SOURCES}"}
     running = [
         subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(processes)
+        for __ in range(processes)
     ]
     for loop in running:
         assert loop.stdout is not None

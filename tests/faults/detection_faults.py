@@ -21,7 +21,8 @@ SERVER = "cctv-image-store.service"
 def executor_deleted(cluster: Cluster) -> Iterator[Broken]:
     """Delete an executor's pod without grace; Spark asks for another."""
     # One that has ended is kept for a while.
-    cluster.delete(next(place for place in cluster.places("spark-executor") if place.ready))
+    first, *__ = (place for place in cluster.places("spark-executor") if place.ready)
+    cluster.delete(first)
     yield NOTHING_MORE
 
 

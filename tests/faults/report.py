@@ -45,6 +45,8 @@ class Row(ABC):
     back: str = ""
     whole_s: float | None = None
     problem: str = ""
+    measured: str = field(default_factory=lambda: measured())
+    """When, with which commit and where."""
 
     @property
     @abstractmethod
@@ -170,6 +172,11 @@ last of these frames was found everywhere; both count from just before the fault
 KINDS: dict[str, type[Row]] = {kind.CHAIN: kind for kind in (LiveRow, DetectionRow)}
 
 
+def measured() -> str:
+    """Now, with this commit, here."""
+    return f"{time.strftime('%Y-%m-%d')}, commit {results.commit()}, {results.machine()}"
+
+
 def _seconds(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds:.0f}"
 
@@ -186,7 +193,8 @@ def section(kind: type[Row], rows: Sequence[Row]) -> str:
     cells = [[" ".join(cell.split()).replace("|", r"\|") for cell in row.cells()] for row in rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in [kind.TITLES, ["---"] * len(kind.TITLES), *cells])
     met = sum(row.met for row in rows)
-    return f"{kind.ABOUT}\n{met} of {len(rows)} goals are met.\n\n{table}\n"
+    when = "; ".join(dict.fromkeys(row.measured for row in rows))
+    return f"{kind.ABOUT}\n{met} of {len(rows)} goals are met.\n\n{table}\n\n*{when}*\n"
 
 
 def page(rows: Sequence[Row]) -> str:
@@ -198,8 +206,7 @@ def page(rows: Sequence[Row]) -> str:
 def write(lines: Path) -> list[Row]:
     """Write the page from lines of JSON, one a fault."""
     rows = [read(line) for line in lines.read_text().splitlines()]
-    measured = f"{time.strftime('%Y-%m-%d')}, commit {results.commit()}, {results.machine()}"
-    FILE.write_text(f"{page(rows)}\n*{measured}*\n")
+    FILE.write_text(page(rows))
     return rows
 
 

@@ -26,6 +26,13 @@ TIMEOUT_S = (3, 10)
 UNANSWERED = (kubernetes.client.ApiException, urllib3.exceptions.HTTPError, OSError)
 """What a call raises while the control plane is down."""
 POLL_S = 0.5
+UNMOUNT = """
+import ctypes, os, sys
+MNT_DETACH = 2
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.umount2(sys.argv[1].encode(), MNT_DETACH):
+    sys.exit(os.strerror(ctypes.get_errno()))
+"""
 
 Drops = dict[str, Counter[str]]
 """What each container dropped, by cause; a counter begins anew with its process."""
@@ -100,11 +107,17 @@ class Cluster:
         """Send a signal to all processes of a pod's container; raises RuntimeError when there are none."""
         self.on(place.node, f"kill -{signal} $({_processes(place)})")
 
-    def change_mounts(self, place: Place, program: str, *arguments: str) -> None:
-        """Have ``mount`` or ``umount`` change what one container sees, and nobody else."""
+    def mount(self, place: Place, *arguments: str) -> None:
+        """Have ``mount`` change what one container sees, and nobody else."""
         # The node's own program: an image need not have it. A mount is busy while a file in it is being written.
-        change = f"{program} --namespace $({_processes(place)} | head -n 1) {shlex.join(arguments)}"
+        change = f"mount --namespace $({_processes(place)} | head -n 1) {shlex.join(arguments)}"
         self.on(place.node, f"for _ in $(seq 50); do {change} && exit; sleep 0.1; done; exit 1")
+
+    def unmount(self, place: Place, folder: str) -> None:
+        """Take away what was mounted last on a folder that a container with Python sees."""
+        # Not umount(8), which finds no mount that was made from another namespace.
+        inside = f"nsenter --mount --target $({_processes(place)} | head -n 1)"
+        self.on(place.node, f"{inside} {shlex.join(['python3', '-c', UNMOUNT, folder])}")
 
     # --- pods
 

@@ -41,21 +41,21 @@ def elasticsearch_away(cluster: Cluster) -> Iterator[Broken]:
 @contextmanager
 def read_only(cluster: Cluster, archiver: Place, folder: str) -> Iterator[None]:
     """Have the archiver's store read-only."""
-    cluster.change_mounts(archiver, "mount", "-o", "remount,bind,ro", folder)
+    cluster.mount(archiver, "-o", "remount,bind,ro", folder)
     try:
         yield
     finally:
-        cluster.change_mounts(archiver, "mount", "-o", "remount,bind,rw", folder)
+        cluster.mount(archiver, "-o", "remount,bind,rw", folder)
 
 
 @contextmanager
 def unmounted(cluster: Cluster, archiver: Place, folder: str) -> Iterator[None]:
     """Have an empty folder, which can be written to, where the archiver's store was."""
-    cluster.change_mounts(archiver, "mount", "-t", "tmpfs", "none", folder)
+    cluster.mount(archiver, "-t", "tmpfs", "none", folder)
     try:
         yield
     finally:
-        cluster.change_mounts(archiver, "umount", "--lazy", folder)
+        cluster.unmount(archiver, folder)
 
 
 def store(

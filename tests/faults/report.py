@@ -31,6 +31,11 @@ model servers ask for less of a processor, as one worker has to take what two ra
 """
 
 
+def measured() -> str:
+    """Now, with this commit, here."""
+    return f"{time.strftime('%Y-%m-%d')}, commit {results.commit()}, {results.machine()}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row(ABC):
     """What one fault did; ``problem`` when it was not whole again."""
@@ -45,7 +50,7 @@ class Row(ABC):
     back: str = ""
     whole_s: float | None = None
     problem: str = ""
-    measured: str = field(default_factory=lambda: measured())
+    measured: str = field(default_factory=measured)
     """When, with which commit and where."""
 
     @property
@@ -170,11 +175,6 @@ last of these frames was found everywhere; both count from just before the fault
 
 
 KINDS: dict[str, type[Row]] = {kind.CHAIN: kind for kind in (LiveRow, DetectionRow)}
-
-
-def measured() -> str:
-    """Now, with this commit, here."""
-    return f"{time.strftime('%Y-%m-%d')}, commit {results.commit()}, {results.machine()}"
 
 
 def _seconds(seconds: float | None) -> str:

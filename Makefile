@@ -27,14 +27,14 @@ IN_TEST_VENV = PATH="$(TEST_VENV)/bin:$$PATH"
 
 # More for ansible-playbook, as in: make up ARGS="-e @cameras.yml -v"; or for pytest: make test TESTS=tests/unit ARGS="-k producer".
 ARGS ?=
-# The quick ones first, then the longest: what runs beside it ends about when it does.
-TESTS ?= tests/unit tests/molecule tests/collection tests/integration
+# The quick ones first, then the longest: what runs beside it ends about when it does. One test alone is followed by the next file's.
+TESTS ?= tests/unit tests/collection tests/molecule tests/integration
 # Tests wait more than they work; each file's run one after another.
 JOBS ?= 3
 
 .PHONY: help
 help:  ## List the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-16s %s\n' "$$name" "$$what"; done
 
 .PHONY: venv
 venv:
@@ -106,6 +106,10 @@ faults:  ## Break a cluster in every way, and write docs/faults.md; needs root a
 .PHONY: bench
 bench: test-tools  ## Measure, and write benchmarks/RESULTS.md
 	@$(IN_TEST_VENV) benchmarks/run $(ARGS)
+
+.PHONY: bench-detection
+bench-detection: test-tools  ## Measure detection, the archiver and the search
+	@$(IN_TEST_VENV) benchmarks/detection $(ARGS)
 
 .PHONY: bench-cluster
 bench-cluster:  ## Measure what making a cluster takes, after make test-cluster; needs root and podman

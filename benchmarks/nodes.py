@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+NAMESPACE = "cctv"
 HOSTS = {"cp1": "10.210.0.10", "w1": "10.210.0.11", "w2": "10.210.0.12"}
 
 
@@ -48,6 +50,25 @@ class Nodes:
         if ended.returncode:
             sys.exit(f"{playbook} failed:\n{ended.stdout[-4000:]}{ended.stderr[-2000:]}")
         return time.monotonic() - began, ended.stdout
+
+    def kubectl(self, *arguments: str) -> Any:
+        """What the API server answers; nothing when it refuses."""
+        command = ["sudo", "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", *arguments]
+        ended = subprocess.run(
+            ["ssh", "-F", self.ssh_config, "cp1", shlex.join(command)], capture_output=True, text=True, check=False
+        )
+        return json.loads(ended.stdout) if ended.returncode == 0 else {}
+
+    def running(self, workload: str) -> list[str]:
+        """The pods of a workload that run."""
+        chosen = ("--selector", f"app.kubernetes.io/name={workload}", "--field-selector", "status.phase=Running")
+        found = self.kubectl("get", "pods", "--namespace", NAMESPACE, *chosen, "--output", "json")
+        return [pod["metadata"]["name"] for pod in found.get("items", [])]
+
+    def documents(self) -> int:
+        """How many detections the search knows."""
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/elasticsearch-0:9200/proxy/detections/_count"
+        return int(self.kubectl("get", "--raw", path).get("count", 0))
 
     def make(self) -> None:
         """Make them anew."""

@@ -14,6 +14,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 PORTS = {
     "video_port": 31163,
+    "ui_port": 31164,
+    "elasticsearch_port": 10200,
     "tf_serving_grpc_port": 9500,
     "tf_serving_rest_port": 9501,
     "kafka_port": 10092,

@@ -75,13 +75,15 @@ class User:
         return printed
 
     def processes(self) -> list[str]:
-        """What runs with this home, as "pid command"."""
+        """What runs with this home, or as this user, as "pid command"."""
         mark = f"HOME={self.folder}".encode()
         found = []
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if mark in (process / "environ").read_bytes().split(b"\0"):
-                    words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                ours = self._uid != os.getuid() and process.stat().st_uid == self._uid
+                words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                # One that has ended and waits for its parent has no words.
+                if words and (ours or mark in (process / "environ").read_bytes().split(b"\0")):
                     found.append(f"{process.name} {words.strip()}")
         return found
 

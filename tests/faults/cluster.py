@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 import kubernetes
 import urllib3
 from kubernetes.client import V1Pod
+from kubernetes.stream import stream
+from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 PART_OF = "app.kubernetes.io/part-of=cctv-pipeline"
@@ -23,6 +26,13 @@ TIMEOUT_S = (3, 10)
 UNANSWERED = (kubernetes.client.ApiException, urllib3.exceptions.HTTPError, OSError)
 """What a call raises while the control plane is down."""
 POLL_S = 0.5
+UNMOUNT = """
+import ctypes, os, sys
+MNT_DETACH = 2
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.umount2(sys.argv[1].encode(), MNT_DETACH):
+    sys.exit(os.strerror(ctypes.get_errno()))
+"""
 
 Drops = dict[str, Counter[str]]
 """What each container dropped, by cause; a counter begins anew with its process."""
@@ -88,10 +98,26 @@ class Cluster:
         """Turn it on again."""
         subprocess.run(["podman", "start", self.nodes[node]], check=True, capture_output=True, timeout=60)
 
+    def address(self, node: str) -> str:
+        """Where a node is reached."""
+        (address,) = (a.address for a in self.core.read_node(node).status.addresses if a.type == "InternalIP")
+        return str(address)
+
     def signal(self, place: Place, signal: str) -> None:
         """Send a signal to all processes of a pod's container; raises RuntimeError when there are none."""
-        # They have its id in the name of their control group.
-        self.on(place.node, f"kill -{signal} $(grep -ls '{place.container}' /proc/[0-9]*/cgroup | cut -d/ -f3)")
+        self.on(place.node, f"kill -{signal} $({_processes(place)})")
+
+    def mount(self, place: Place, *arguments: str) -> None:
+        """Have ``mount`` change what one container sees, and nobody else."""
+        # The node's own program: an image need not have it. A mount is busy while a file in it is being written.
+        change = f"mount --namespace $({_processes(place)} | head -n 1) {shlex.join(arguments)}"
+        self.on(place.node, f"for _ in $(seq 50); do {change} && exit; sleep 0.1; done; exit 1")
+
+    def unmount(self, place: Place, folder: str) -> None:
+        """Take away what was mounted last on a folder that a container with Python sees."""
+        # Not umount(8), which finds no mount that was made from another namespace.
+        inside = f"nsenter --mount --target $({_processes(place)} | head -n 1)"
+        self.on(place.node, f"{inside} {shlex.join(['python3', '-c', UNMOUNT, folder])}")
 
     # --- pods
 
@@ -101,8 +127,8 @@ class Cluster:
         places = [Place.of(pod) for pod in listed if not pod.metadata.deletion_timestamp]
         return sorted((p for p in places if workload in ("", p.workload)), key=lambda p: p.name)
 
-    def lacking(self) -> str:
-        """What of the pipeline is not ready, '' when all of it is."""
+    def lacking(self, also: Mapping[str, int] | None = None) -> str:
+        """What of the pipeline is not ready, '' when all of it is; ``also``: how many pods of what makes its own."""
         try:
             places = self.places()
             sets = [
@@ -115,13 +141,45 @@ class Cluster:
             ]
         except UNANSWERED:
             return "the API server does not answer"
-        wanted = {each.metadata.name: each.spec.replicas for each in sets}
+        wanted = {each.metadata.name: each.spec.replicas for each in sets} | dict(also or {})
         ready = Counter(place.workload for place in places if place.ready)
         return ", ".join(f"{name} {ready[name]}/{number}" for name, number in wanted.items() if ready[name] != number)
 
     def delete(self, place: Place) -> None:
         """Delete a pod without any grace."""
         self.core.delete_namespaced_pod(place.name, self.namespace, grace_period_seconds=0)
+
+    def scale(self, stateful_set: str, replicas: int) -> None:
+        """Have so many pods of a StatefulSet."""
+        self.apps.patch_namespaced_stateful_set_scale(stateful_set, self.namespace, {"spec": {"replicas": replicas}})
+
+    def settings(self, name: str) -> dict[str, str]:
+        """What a ConfigMap says."""
+        said: dict[str, str] = self.core.read_namespaced_config_map(name, self.namespace).data
+        return said
+
+    def run(self, place: Place, *command: str, limit_s: float = 300) -> subprocess.CompletedProcess[str]:
+        """Run a command in a pod, beside what runs there, until its end."""
+        call = stream(
+            self.core.connect_get_namespaced_pod_exec,
+            place.name,
+            self.namespace,
+            command=[*command],
+            stdin=False,
+            stdout=True,
+            stderr=True,
+            tty=False,
+            _preload_content=False,
+        )
+        call.run_forever(timeout=limit_s)
+        if call.is_open():
+            call.close()
+            raise RuntimeError(f"{command[0]} in {place.name} has not ended after {limit_s:.0f} s")
+        try:
+            code = call.returncode
+        except (KeyError, TypeError, ValueError):  # nobody could tell it
+            raise RuntimeError(f"{command[0]} in {place.name} was cut off") from None
+        return subprocess.CompletedProcess(command, code, call.read_stdout(), call.read_stderr())
 
     def forget(self, claim: str) -> None:
         """Delete a volume's claim; its volume goes when its pod has gone."""
@@ -146,18 +204,22 @@ class Cluster:
         return said
 
     def _dropped(self, place: Place) -> Counter[str]:
+        dropped: Counter[str] = Counter()
+        for family in self.metrics(place):
+            for sample in family.samples:
+                if sample.name == "cctv_frames_dropped_total":
+                    dropped[sample.labels["cause"]] += int(sample.value)
+        return dropped
+
+    def metrics(self, place: Place) -> list[Metric]:
+        """What a pod measures of itself."""
         pod = self.core.read_namespaced_pod(place.name, self.namespace, _request_timeout=TIMEOUT_S)
         (port,) = (port.container_port for port in pod.spec.containers[0].ports)
         # The client would take the text for Python and say it in its own way.
         text = self.core.connect_get_namespaced_pod_proxy_with_path(
             f"{place.name}:{port}", self.namespace, "metrics", _preload_content=False, _request_timeout=TIMEOUT_S
         ).data.decode()
-        dropped: Counter[str] = Counter()
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                if sample.name == "cctv_frames_dropped_total":
-                    dropped[sample.labels["cause"]] += int(sample.value)
-        return dropped
+        return list(text_string_to_metric_families(text))
 
     # --- pods of our own
 
@@ -202,6 +264,12 @@ class Cluster:
         if pod.status.phase != "Succeeded":
             raise RuntimeError(f"pod {name} failed:\n{self.log(name)}")
         return self.log(name)
+
+
+def _processes(place: Place) -> str:
+    """A script that names a container's processes on its node."""
+    # They have its id in the name of their control group.
+    return f"grep -ls '{place.container}' /proc/[0-9]*/cgroup | cut -d/ -f3"
 
 
 def inside(name: str) -> str:

@@ -36,9 +36,9 @@ class Fault:
 
     name: str
     what: str
-    goal_s: float | None
-    """Within which the pictures shall be back; None: they shall not stop."""
     broken: Callable[[Cluster], AbstractContextManager[Broken]]
+    goal_s: float | None = None
+    """Within which pictures that are watched shall be back; None: they shall not stop."""
     lasts_s: float = 0
     prepare: Callable[[Cluster], None] | None = None
 
@@ -223,8 +223,8 @@ def each_pod(cluster: Cluster, way: str) -> list[Fault]:
         Fault(
             f"{way}-{workload}{f'-{n + 1}' if count > 1 else ''}",
             f"{what} {workload}{f' ({n + 1} of {count})' if count > 1 else ''}",
-            10,
             how(workload, n),
+            goal_s=10,
         )
         for workload, count in counts.items()
         for n in range(count)
@@ -238,25 +238,25 @@ def of_one_broker(cluster: Cluster, down_s: float) -> list[Fault]:
     """
     down = f"for {down_s:.0f} s"
     return [
-        Fault("nothing", "nothing, for comparison", None, nothing, lasts_s=20),
-        Fault("poison", "poison records in videocam", None, poisoned),
-        Fault("hung-tf-serving", "a tf-serving replica hangs (SIGSTOP)", 10, hung, HANGS_S),
+        Fault("nothing", "nothing, for comparison", nothing, lasts_s=20),
+        Fault("poison", "poison records in videocam", poisoned),
+        Fault("hung-tf-serving", "a tf-serving replica hangs (SIGSTOP)", hung, goal_s=10, lasts_s=HANGS_S),
         *each_pod(cluster, "deleted"),
-        Fault("killed-zookeeper", "SIGKILL to the only ZooKeeper", 30, killed("zookeeper")),
-        Fault("killed-kafka", "SIGKILL to the only broker", 30, killed("kafka")),
-        Fault("control-plane", f"the control plane off {down}", None, without_control_plane, down_s),
-        Fault("drained", "a worker with only stateless parts drained", 60, drained, prepare=gather_stateful),
+        Fault("killed-zookeeper", "SIGKILL to the only ZooKeeper", killed("zookeeper"), goal_s=30),
+        Fault("killed-kafka", "SIGKILL to the only broker", killed("kafka"), goal_s=30),
+        Fault("control-plane", f"the control plane off {down}", without_control_plane, lasts_s=down_s),
+        Fault("drained", "a worker with only stateless parts drained", drained, goal_s=60, prepare=gather_stateful),
         Fault(
             "cut-off",
             f"a worker with only stateless parts cut off {down}",
-            60,
             cut_off,
-            down_s,
+            goal_s=60,
+            lasts_s=down_s,
             prepare=gather_stateful,
         ),
         *each_pod(cluster, "killed"),
-        Fault("deleted-zookeeper", "pod of the only ZooKeeper deleted without grace", 30, deleted("zookeeper")),
-        Fault("deleted-kafka", "pod of the only broker deleted without grace", 30, deleted("kafka")),
+        Fault("deleted-zookeeper", "pod of the only ZooKeeper deleted without grace", deleted("zookeeper"), goal_s=30),
+        Fault("deleted-kafka", "pod of the only broker deleted without grace", deleted("kafka"), goal_s=30),
     ]
 
 
@@ -266,7 +266,7 @@ def of_three_brokers(cluster: Cluster, down_s: float) -> list[Fault]:
         Fault(
             "lost-volumes",
             "three brokers, three ZooKeepers: one of each loses pod and volume for good",
-            60,
             one_of_each_lost,
+            goal_s=60,
         )
     ]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import checkout
+import yaml
 from user import User
 
 
 def test_detection(user: User) -> None:
     source = checkout.copy_to(user.folder / "checkout")
     user.own(source)
-    user.run("molecule", "test", "--scenario-name", "detection", cwd=source, log="molecule-detection.log")
+    printed = user.run("molecule", "test", "--scenario-name", "detection", cwd=source, log="molecule-detection.log")
     assert user.processes() == []
+    # With --diff. Their first words are the same however they are quoted.
+    variables = yaml.safe_load((source / "molecule/detection/inventory/group_vars/pipeline.yml").read_text())
+    secrets = [variables[name].split()[0] for name in ("kafka_broker_password", "kafka_client_password")]
+    assert [secret for secret in secrets if secret in printed] == []

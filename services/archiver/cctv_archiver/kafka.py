@@ -63,6 +63,8 @@ class Source:
                 "auto.commit.interval.ms": 1000,
                 "enable.auto.offset.store": False,
                 "fetch.error.backoff.ms": 100,
+                # Once there is room again, at once; by default a second after 16 MB of a partition wait to be written.
+                "fetch.queue.backoff.ms": 10,
                 "statistics.interval.ms": 2000,
                 "stats_cb": self._statistics,
                 "error_cb": self._error,

@@ -111,12 +111,12 @@ class Store:
 
     def measure(self, folder: str) -> None:
         """Enter a folder's size into the ledger, unless it is there; remove what a write that was cut off has left."""
-        with self._root() as root, self._names, suppress(FileNotFoundError):  # removed meanwhile
+        with self._names, self._root() as root, suppress(FileNotFoundError):  # removed meanwhile
             self._measure(root, folder)
 
     def remove(self, folder: str) -> bool:
         """Remove an hour of a camera's pictures, and folders above that it leaves empty; False to try again later."""
-        with self._root() as root, self._names:
+        with self._names, self._root() as root:
             if self._in_use(folder):
                 return False
             with suppress(FileNotFoundError), _opened_at(root, folder) as there:

@@ -77,7 +77,6 @@ class Tally(Protocol):
 
     def add(self, term: list[Event]) -> None:
         """Say more."""
-        ...
 
 
 class Events:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 import uuid
-import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,47 +18,21 @@ from cameras.process import sample_clip
 from cctv_common.frames import Frame
 from cctv_common.jpeg import dimensions
 from confluent_kafka import Consumer, Producer, TopicPartition
-from detectors import built
+from detectors import built, python
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.conftest import MAX_FRAME_BYTES, Daemon, Kafka, free_port, jars, wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
-SERVICE = ROOT / "services" / "detection"
 SOURCES = os.pathsep.join(str(ROOT / "services" / name) for name in ("common", "detection"))
 PATIENCE_S = 120.0
 EVERY = 5
 
 
-def cached(name: str, inputs: bytes, make: Callable[[Path], None]) -> Path:
-    """A folder that is made once for all tests with the same inputs."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cctv-pipeline-tests"
-    folder = cache / name / hashlib.sha256(inputs).hexdigest()[:12]
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / ".complete").exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            make(folder)
-            (folder / ".complete").touch()
-    return folder
-
-
 @pytest.fixture(scope="session")
 def spark_python() -> Path:
-    """A Python that has what the service imports: CCTV_DETECTION_PYTHON, or one made from its locked requirements."""
-    if named := os.environ.get("CCTV_DETECTION_PYTHON"):
-        return Path(named)
-    locks = [SERVICE / "requirements.txt", SERVICE / "requirements-spark.txt"]
-
-    def make(folder: Path) -> None:
-        venv.create(folder, with_pip=True)
-        for lock, more in zip(locks, ([], ["--no-build-isolation"]), strict=True):
-            pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*pip, "--no-deps", "--require-hashes", *more, "--requirement", lock], check=True)
-
-    said = b"".join(lock.read_bytes() for lock in locks) + sys.version.encode()
-    return cached("detection-venv", said, make) / "bin" / "python"
+    """A Python that has what the service imports."""
+    return python()
 
 
 @pytest.fixture(scope="session")
@@ -165,6 +134,8 @@ class Chain:
         """All records that a topic has now."""
         consumer = Consumer(self.client | {"group.id": "look"})
         try:
+            # A broker that has just started does not lead them at once.
+            wait_for(f"leaders of {topic}", lambda: led(consumer, topic))
             found: list[Any] = []
             for partition in range(2):
                 place = TopicPartition(topic, partition, 0)
@@ -196,6 +167,12 @@ class Chain:
     def close(self) -> None:
         """Kill the service."""
         self.service.kill()
+
+
+def led(consumer: Consumer, topic: str) -> bool:
+    """Whether all partitions of a topic have a leader."""
+    partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    return len(partitions) > 0 and all(partition.leader >= 0 for partition in partitions.values())
 
 
 @pytest.fixture

@@ -33,7 +33,6 @@ class Detector(Protocol):
 
     def detect(self, picture: Picture) -> list[Detection]:
         """Say what is in ``picture``, boxes inside of it, the surest first."""
-        ...
 
 
 def load(name: str, folder: Path, *, threads: int = 1, min_score: float | None = None) -> Detector | None:

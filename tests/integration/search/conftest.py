@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import fcntl
-import hashlib
 import json
 import os
 import subprocess
@@ -18,49 +16,12 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from filebeat import program as filebeat_program
 
 from tests.integration.conftest import ROOT, Daemon, Elasticsearch, Kafka, free_port, wait_for
 
 SOURCES = os.pathsep.join(str(ROOT / "services" / name) for name in ("common", "indices"))
 TODAY = datetime.datetime.now(datetime.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-BUILD = """\
-- hosts: localhost
-  connection: local
-  gather_facts: false
-  tasks:
-    - ansible.builtin.include_role:
-        name: cctv.pipeline.bundle
-        tasks_from: program
-      vars:
-        __bundle_program: filebeat
-        __bundle_program_path: {path}
-        bundle_cache_dir: {path}-cache
-"""
-
-
-def filebeat_program() -> Path:
-    """Filebeat's folder: CCTV_FILEBEAT, or a cache that it is built into as the role does."""
-    if named := os.environ.get("CCTV_FILEBEAT"):
-        return Path(named)
-    source = ROOT / "roles/bundle/files/go/filebeat"
-    digest = hashlib.sha256(b"".join((source / name).read_bytes() for name in ("go.mod", "go.sum", "filebeat/main.go")))
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cctv-pipeline-tests"
-    built = cache / f"filebeat-{digest.hexdigest()[:12]}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "filebeat.lock").open("w") as lock_file:
-        # The first of several test processes builds for all.
-        fcntl.flock(lock_file, fcntl.LOCK_EX)
-        if not (built / "bin/filebeat").exists():
-            playbook = cache / "filebeat.yml"
-            playbook.write_text(BUILD.format(path=built))
-            subprocess.run(
-                [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", str(playbook)],
-                env=os.environ
-                | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
-                cwd=ROOT,
-                check=True,
-            )
-    return built / "bin"
 
 
 class Filebeat(Daemon):

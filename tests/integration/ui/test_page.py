@@ -35,6 +35,12 @@ async def shows(page: Page, *frames: str) -> None:
     await page.wait_for_function(f"ids => JSON.stringify({SHOWN}) === JSON.stringify(ids)", arg=list(frames))
 
 
+async def shows_frame(page: Page, frame: str) -> None:
+    """Wait until the page of this frame is there and, as its script has run, hears keys."""
+    await expect(page.locator("dd").first).to_have_text(frame)
+    await page.wait_for_load_state("domcontentloaded")
+
+
 @pytest.fixture
 def scene(site: Site) -> dict[str, str]:
     """Frames of three cameras at nine in the morning of a summer's day: name -> id, the newest first."""
@@ -234,12 +240,13 @@ async def test_everything_by_keyboard(site: Site, scene: dict[str, str]) -> None
         await page.keyboard.press("Escape")
         assert await focused() == scene["motorcycle"]
         await page.keyboard.press("Enter")
-        await expect(page.locator("dd").first).to_have_text(scene["motorcycle"])
+        await shows_frame(page, scene["motorcycle"])
         await page.keyboard.press("j")
-        await expect(page.locator("dd").first).to_have_text(scene["rocket"])
+        await shows_frame(page, scene["rocket"])
         await page.keyboard.press("Escape")
         # Back in the same search, at the picture that was looked at.
         await shows(page, *(scene[name] for name in ("motorcycle", "rocket")))
+        await page.wait_for_load_state("domcontentloaded")
         assert await focused() == scene["rocket"]
         assert page.url.endswith("/?camera=garage&to=2026-06-01T11:00:00Z")
         assert complaints(page) == []

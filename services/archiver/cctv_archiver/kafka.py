@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from typing import Any, cast
+from typing import cast
 
 from cctv_common.frames import Headers
+from cctv_common.group import Member
 from cctv_common.health import Health
 from cctv_common.kafka import consumer_config
 from cctv_common.log import Log
-from cctv_common.metrics import KafkaLag
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from cctv_archiver.intake import MAX_IMAGES, Batch, Intake
@@ -44,18 +43,17 @@ class Source:
         self._writer = writer
         self._health = health
         self._log = log
-        self._lag = KafkaLag("archiver", settings.kafka_detection_images_topic, registry)
+        self._member = Member(GROUP, self._topic, health, log, registry)
         self._batch = Batch()
         self._writing: Batch | None = None
         self._writing_since = 0.0
         self._assigned: list[TopicPartition] = []
         self._paused = False
         self._ask_again = False
-        self._errors_told: set[int] = set()
-        health.set_ready("kafka", "no partitions assigned yet")
         health.set_ready("store", "not looked at yet")
         self._consumer = Consumer(
             consumer_config(settings, "cctv-archiver", GROUP)
+            | self._member.callbacks()
             | {
                 "auto.offset.reset": "earliest",
                 # Sent every second and when partitions go; only those that were stored after their pictures.
@@ -65,9 +63,6 @@ class Source:
                 "fetch.error.backoff.ms": 100,
                 # Once there is room again, at once; by default a second after 16 MB of a partition wait to be written.
                 "fetch.queue.backoff.ms": 10,
-                "statistics.interval.ms": 2000,
-                "stats_cb": self._statistics,
-                "error_cb": self._error,
             }
         )
         self._consumer.subscribe([self._topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
@@ -133,7 +128,7 @@ class Source:
     def _take(self, messages: list[Message]) -> None:
         for message in messages:
             if (problem := message.error()) is not None:
-                self._error(problem)
+                self._member.error(problem)
                 continue
             self._intake.take(
                 self._batch,
@@ -156,9 +151,7 @@ class Source:
         consumer.assign(partitions)
         if self._paused:
             consumer.pause(self._assigned)
-        self._health.set_ready("kafka", "" if partitions else "other archivers have all partitions")
-        self._errors_told.clear()
-        self._log.info("partitions assigned", partitions=[place.partition for place in partitions])
+        self._member.assigned(partitions)
 
     def _begin_writing(self) -> None:
         """Find out where the group is: one that has committed nothing has written nothing, so its store may be new."""
@@ -170,7 +163,7 @@ class Source:
             self._ask_again = any(place.error for place in known)
         except KafkaException as error:
             self._ask_again = True
-            self._error(error.args[0])
+            self._member.error(error.args[0])
         self._intake.go_on(committed)
         if self._assigned and not self._ask_again:
             self._writer.begin(first=not committed)
@@ -179,20 +172,4 @@ class Source:
         # What is not handed over yet comes again, here or elsewhere.
         self._batch = Batch()
         self._assigned = []
-        self._health.set_ready("kafka", "partitions are being assigned anew")
-        self._log.info("partitions revoked", partitions=[place.partition for place in partitions])
-
-    def _error(self, error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._health.set_ready("kafka", "no broker answers")
-        if error.code() not in self._errors_told:
-            self._errors_told.add(error.code())
-            self._log.warning("kafka", problem=error.str(), note="said once until it is well again")
-
-    def _statistics(self, text: str) -> None:
-        said: dict[str, Any] = json.loads(text)
-        # Names that begin with a number are real brokers; others are bootstrap and coordinator aliases.
-        if any(b["state"] == "UP" and b["nodeid"] >= 0 for b in said["brokers"].values()) and self._assigned:
-            self._health.set_ready("kafka")
-            self._errors_told.clear()
-        self._lag.heard(said)
+        self._member.revoked(partitions)

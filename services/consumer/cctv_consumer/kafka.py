@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from cctv_common.frames import Frame, Headers
+from cctv_common.group import Member
 from cctv_common.health import Health
 from cctv_common.jpeg import BadFrame
 from cctv_common.kafka import consumer_config, producer_config
 from cctv_common.log import Log
-from cctv_common.metrics import KafkaLag, StageMetrics
+from cctv_common.metrics import StageMetrics
 from confluent_kafka import (
     OFFSET_END,
     TIMESTAMP_NOT_AVAILABLE,
@@ -56,13 +56,11 @@ class Source:
         self._metrics = metrics
         self._health = health
         self._log = log
-        self._lag = KafkaLag("consumer", settings.kafka_videocam_topic, registry)
+        self._member = Member(GROUP, settings.kafka_videocam_topic, health, log, registry)
         self._sought_at = 0.0
-        self._errors_told: set[int] = set()
-        self._assigned = False
-        health.set_ready("kafka", "no partitions assigned yet")
         self._consumer = Consumer(
             consumer_config(settings, "cctv-consumer", GROUP)
+            | self._member.callbacks()
             | {
                 # Offsets are only for those who watch the group's lag: reading always begins at the newest frame.
                 "enable.auto.commit": True,
@@ -70,9 +68,6 @@ class Source:
                 # A second's pause after a burst that filled the queue would be a second's standstill of the picture.
                 "fetch.queue.backoff.ms": 20,
                 "fetch.error.backoff.ms": 100,
-                "statistics.interval.ms": 2000,
-                "stats_cb": self._statistics,
-                "error_cb": self._error,
             }
         )
         self._consumer.subscribe(
@@ -97,7 +92,7 @@ class Source:
         newest: Message | None = None
         for message in messages:
             if (problem := message.error()) is not None:
-                self._error(problem)
+                self._member.error(problem)
                 continue
             newest = message
             try:
@@ -154,7 +149,7 @@ class Source:
                         "skipped stale records", partition=place.partition, records=target - at[place.partition]
                     )
         except KafkaException as error:
-            self._error(error.args[0])
+            self._member.error(error.args[0])
 
     def _end(self, partition: TopicPartition) -> int:
         offsets = self._consumer.get_watermark_offsets(partition, timeout=ASK_BROKER_S)
@@ -168,31 +163,11 @@ class Source:
             except KafkaException:
                 partition.offset = OFFSET_END
         consumer.assign(partitions)
-        self._assigned = bool(partitions)
-        self._health.set_ready("kafka", "" if partitions else "other consumers have all partitions")
-        self._errors_told.clear()
-        self._log.info("partitions assigned", partitions=[p.partition for p in partitions])
+        self._member.assigned(partitions)
 
     def _revoke(self, __: Consumer, partitions: list[TopicPartition]) -> None:
         self._forget()
-        self._assigned = False
-        self._health.set_ready("kafka", "partitions are being assigned anew")
-        self._log.info("partitions revoked", partitions=[p.partition for p in partitions])
-
-    def _error(self, error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._health.set_ready("kafka", "no broker answers")
-        if error.code() not in self._errors_told:
-            self._errors_told.add(error.code())
-            self._log.warning("kafka", problem=error.str(), note="said once until it is well again")
-
-    def _statistics(self, text: str) -> None:
-        said: dict[str, Any] = json.loads(text)
-        # Names that begin with a number are real brokers; others are bootstrap and coordinator aliases.
-        if any(b["state"] == "UP" and b["nodeid"] >= 0 for b in said["brokers"].values()) and self._assigned:
-            self._health.set_ready("kafka")
-            self._errors_told.clear()
-        self._lag.heard(said)
+        self._member.revoked(partitions)
 
 
 class Sink:

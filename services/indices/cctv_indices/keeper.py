@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 
+from cctv_common.conditions import Conditions
 from cctv_common.health import Health
 from cctv_common.log import Log
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
@@ -39,7 +40,6 @@ class Keeper:
         self._log = log
         self._now = now
         self._templates = templates()
-        self._problems: dict[str, str] = {}
         self._dead = 0
         self._right = Gauge("cctv_indices_as_wanted", "1 when it is as described", ["what"], registry=registry)
         self._removed = Counter("cctv_indices_removed", "Indices that were removed for their age", registry=registry)
@@ -56,18 +56,17 @@ class Keeper:
         }
         if settings.elasticsearch_snapshots:
             self._tasks["snapshots"] = self._keep_repository
-        for condition in ("elasticsearch", *self._tasks):
-            health.set_ready(condition, "not looked at yet")
+        self._conditions = Conditions(("elasticsearch", *self._tasks), health, log)
 
     def look(self) -> bool:
         """Look at all once and make good what differs; whether all was found to be as it should."""
         try:
             self._search.ping()
         except Unable as unable:
-            self._say("elasticsearch", f"does not answer: {unable}")
+            self._conditions.say("elasticsearch", f"does not answer: {unable}")
             self._right.labels("elasticsearch").set(0)
             return False
-        self._say("elasticsearch", "")
+        self._conditions.say("elasticsearch", "")
         self._right.labels("elasticsearch").set(1)
         right = True
         for what, task in self._tasks.items():
@@ -76,7 +75,7 @@ class Keeper:
                 problem = task()
             except Unable as unable:
                 problem = str(unable)
-            self._say(what, problem)
+            self._conditions.say(what, problem)
             self._right.labels(what).set(not problem)
             right = right and not problem
         return right
@@ -101,7 +100,7 @@ class Keeper:
         return ""
 
     def _keep_alias(self) -> str:
-        if self._problems.get("templates"):
+        if self._conditions.unmet("templates"):
             return "waiting for its template"
         if self._search.has_alias():
             return ""
@@ -119,7 +118,7 @@ class Keeper:
         return said
 
     def _accept_blocked(self) -> str:
-        if self._problems.get("blocks"):
+        if self._conditions.unmet("blocks"):
             return ""
         documents = self._search.refused_by_blocks(AT_ONCE)
         for document in documents:
@@ -146,14 +145,3 @@ class Keeper:
             self._search.put_repository()
             self._log.info("repository made", repository=REPOSITORY)
         return ""
-
-    def _say(self, condition: str, problem: str) -> None:
-        before = self._problems.get(condition, "not looked at yet")
-        self._problems[condition] = problem
-        self._health.set_ready(condition, problem)
-        if problem == before:
-            return
-        if not problem:
-            self._log.info("as wanted", what=condition)
-        elif not problem.startswith("just "):
-            self._log.warning("not as wanted", what=condition, problem=problem)

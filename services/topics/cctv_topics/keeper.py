@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cctv_common.conditions import Conditions
 from cctv_common.health import Health
 from cctv_common.log import Log
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
@@ -30,7 +31,6 @@ class Keeper:
         self._cluster = cluster
         self._health = health
         self._log = log
-        self._problems: dict[str, str] = {}
         self._right = Gauge("cctv_topic_as_wanted", "1 when the topic is as described", ["topic"], registry=registry)
         self._lag = Gauge(
             "cctv_kafka_group_lag_records",
@@ -39,17 +39,16 @@ class Keeper:
             registry=registry,
         )
         self._changes = Counter("cctv_topic_changes", "What was made of topics", ["topic", "change"], registry=registry)
-        for condition in ("kafka", *(f"topic {topic.name}" for topic in wanted)):
-            health.set_ready(condition, "not looked at yet")
+        self._conditions = Conditions(("kafka", *(f"topic {topic.name}" for topic in wanted)), health, log)
 
     def look(self) -> bool:
         """Look at all topics once and make good what differs; whether all were found to be as they should."""
         try:
             state = self._cluster.read([topic.name for topic in self._wanted])
         except Unable as unable:
-            self._say("kafka", f"no broker answers: {unable}")
+            self._conditions.say("kafka", f"no broker answers: {unable}")
             return False
-        self._say("kafka", "")
+        self._conditions.say("kafka", "")
         right = True
         for topic in self._wanted:
             self._health.beat()
@@ -57,7 +56,7 @@ class Keeper:
                 problem = self._settle(topic, state.topics.get(topic.name), state.brokers)
             except Unable as unable:
                 problem = str(unable)
-            self._say(f"topic {topic.name}", problem)
+            self._conditions.say(f"topic {topic.name}", problem)
             self._right.labels(topic.name).set(not problem)
             right = right and not problem
         self._look_at_groups()
@@ -102,17 +101,6 @@ class Keeper:
     def _changed(self, topic: Topic, change: str, **more: object) -> None:
         self._changes.labels(topic.name, change).inc()
         self._log.info(f"topic {change}", topic=topic.name, **more)
-
-    def _say(self, condition: str, problem: str) -> None:
-        before = self._problems.get(condition, "not looked at yet")
-        self._problems[condition] = problem
-        self._health.set_ready(condition, problem)
-        if problem == before:
-            return
-        if not problem:
-            self._log.info("as wanted", what=condition)
-        elif not problem.startswith("just "):
-            self._log.warning("not as wanted", what=condition, problem=problem)
 
 
 def refusal(topic: Topic, there: There) -> str:

@@ -94,8 +94,7 @@ def _parts(value):
             if re.search(r"(?i)(password|passwd|secret|token|key)$", name.strip()):
                 yield said.strip().strip("\"'")
             # user_NAME="PASSWORD", as in JAAS.
-            for quoted in re.findall(r"\"([^\"]{6,})\"", line):
-                yield quoted
+            yield from re.findall(r"\"([^\"]{6,})\"", line)
     if "://" in value:
         try:
             password = urlsplit(value).password

@@ -213,7 +213,8 @@ def test_what_did_not_load_is_tried_again(tmp_path: Path, half_plus_two: Path) -
 
 
 class TestLabels:
-    LABELLED = M + " model_version_policy { all {} } version_labels { key: '%s' value: %d }"
+    ALL = M + " model_version_policy { all {} }"
+    LABELLED = ALL + " version_labels { key: '%s' value: %d }"
 
     def test_a_label_names_a_version_that_is_loaded(self, house: House) -> None:
         house.put(1)
@@ -230,7 +231,7 @@ class TestLabels:
 
     def test_no_label_for_what_is_not_loaded(self, house: House) -> None:
         house.put(1)
-        house.configure(self.LABELLED.split(" version_labels")[0])
+        house.configure(self.ALL)
         with pytest.raises(ServingError) as told:
             house.configure(self.LABELLED % ("canary", 2))
         assert told.value.code is grpc.StatusCode.FAILED_PRECONDITION

@@ -22,8 +22,9 @@ import pytest
 from cctv_archiver.ledger import Ledger
 from cctv_archiver.store import Image, Store
 from cctv_common.images import MARKER, image_path
+from ports import free_port
 
-from tests.integration.conftest import free_port, wait_for
+from tests.integration.conftest import wait_for
 
 ROLE = checkout.ROOT / "roles/image_store"
 UID = 10001

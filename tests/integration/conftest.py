@@ -7,10 +7,8 @@ import hashlib
 import json
 import os
 import pwd
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +23,7 @@ import pytest
 import yaml
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
+from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = ROOT / "services" / "kafka"
@@ -63,22 +62,6 @@ def jars(service: str = "kafka") -> Path:
                 check=True,
             )
     return libs
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on now.
-
-    Below the range from which the system takes a client's port: a client that retries while a server is down could
-    otherwise connect to itself, and take the port for good.
-    """
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket() as sock:
-            try:
-                sock.bind((host, port))
-            except OSError:
-                continue
-            return port
 
 
 def wait_for(what: str, condition: Callable[[], object], timeout_s: float = 60.0) -> None:
@@ -142,8 +125,10 @@ class Daemon:
             self.process.wait(timeout=30)
 
     def stop(self) -> None:
-        """SIGSTOP: it hangs, its sockets stay open."""
+        """SIGSTOP: it hangs, its sockets stay open; returns when no thread of it runs any more."""
         os.kill(self.pid, signal.SIGSTOP)
+        threads = Path(f"/proc/{self.pid}/task")
+        wait_for("stop", lambda: all(") T " in (each / "stat").read_text() for each in threads.iterdir()))
 
     def cont(self) -> None:
         """SIGCONT."""

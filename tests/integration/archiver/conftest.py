@@ -22,9 +22,10 @@ from cctv_archiver.store import TEMPORARY
 from cctv_common.frames import Frame
 from cctv_common.images import image_path
 from confluent_kafka import Consumer, Producer, TopicPartition
+from ports import free_port
 from stores import MountedStore
 
-from tests.integration.conftest import ROOT, Kafka, free_port, wait_for
+from tests.integration.conftest import ROOT, Kafka, wait_for
 
 SOURCES = os.pathsep.join(str(ROOT / "services" / name) for name in ("common", "archiver"))
 PARTITIONS = 4

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +22,7 @@ import yaml
 from cctv_common.frames import Frame
 from cctv_common.kafka import RECORD_OVERHEAD
 from confluent_kafka import Consumer, Producer, TopicPartition
+from ports import free_port
 
 ROOT = Path(__file__).parents[3]
 SOURCES = os.pathsep.join(str(ROOT / "services" / name) for name in ("common", "consumer", "serving"))
@@ -42,19 +40,6 @@ def wait_for(what: str, condition: Callable[[], object], timeout_s: float = 60) 
     while not condition():
         assert time.monotonic() < deadline, f"no {what} within {timeout_s:g} s"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    """A port that is free on all hosts, below the range of clients' ports."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with contextlib.ExitStack() as held:
-            try:
-                for host in HOSTS + LATER_HOSTS:
-                    held.enter_context(socket.socket()).bind((host, port))
-            except OSError:
-                continue
-            return port
 
 
 def get(url: str) -> tuple[int, str]:
@@ -160,7 +145,7 @@ def serving_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servin
         check=True,
         timeout=120,
     )
-    ports = free_port(), free_port()
+    ports = free_port(*HOSTS, *LATER_HOSTS), free_port(*HOSTS, *LATER_HOSTS)
     replicas = Serving([Replica(host, ports, folder / "imagenet", folder / f"log-{host}") for host in HOSTS])
     try:
         replicas.start()
@@ -306,7 +291,7 @@ def start_consumer(kafka: Any, serving: Serving, tmp_path: Path) -> Iterator[Sta
                 "KAFKA_MAX_FRAME_BYTES": str(kafka.max_frame_bytes),
                 "TF_SERVING_GRPC_TARGET": serving.target,
                 "TF_SERVING_REST_URLS": serving.urls,
-                "HTTP_PORT": str(free_port()),
+                "HTTP_PORT": str(free_port(*HOSTS, *LATER_HOSTS)),
                 # A busy test machine is slow, and that is not what is tested.
                 "FRAME_MAX_AGE_MS": "60000",
                 "PREDICT_TIMEOUT_MS": "15000",

@@ -19,9 +19,10 @@ from cctv_common.frames import Frame
 from cctv_common.jpeg import dimensions
 from confluent_kafka import Consumer, Producer, TopicPartition
 from detectors import built, python
+from ports import free_port
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.conftest import MAX_FRAME_BYTES, Daemon, Kafka, free_port, jars, wait_for
+from tests.integration.conftest import MAX_FRAME_BYTES, Daemon, Kafka, jars, wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 SOURCES = os.pathsep.join(str(ROOT / "services" / name) for name in ("common", "detection"))

@@ -21,9 +21,10 @@ from cctv_common.frames import Frame
 from cctv_detection.progress import Progress
 from cctv_detection.worker import Looked
 from confluent_kafka import Consumer, Producer, TopicPartition
+from ports import free_port
 from prometheus_client import CollectorRegistry, start_http_server
 
-from tests.integration.conftest import LARGEST_RECORD, ROOT, Daemon, Kafka, free_port, wait_for
+from tests.integration.conftest import LARGEST_RECORD, ROOT, Daemon, Kafka, wait_for
 
 SOURCES = os.pathsep.join(str(path) for path in sorted((ROOT / "services").iterdir()) if (path / "Dockerfile").exists())
 SOURCES += os.pathsep + str(ROOT / "services/common")
@@ -198,7 +199,7 @@ def _counted(port: int):  # type: ignore[no-untyped-def]
     return start_http_server(port, "127.0.0.1", registry)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(kafka_session: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Every service, with one camera that sends and one that is away."""
     one = Site(kafka_session, tmp_path_factory.mktemp("inside"))

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ports import free_port
 
-from tests.integration.conftest import ROOT, Daemon, free_port
+from tests.integration.conftest import ROOT, Daemon
 from tests.integration.inside.conftest import Site
 
 FILES = ROOT / "roles/monitoring/files"

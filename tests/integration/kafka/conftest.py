@@ -18,8 +18,9 @@ from cctv_common.kafka import client_config
 from cctv_common.settings import KafkaSettings
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from ports import free_port
 
-from tests.integration.conftest import Daemon, free_port, wait_for
+from tests.integration.conftest import Daemon, wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 SOURCES = os.pathsep.join(str(ROOT / "services" / name) for name in ("common", "topics"))

@@ -13,8 +13,9 @@ import pytest
 from cctv_common.kafka import client_config, consumer_config, producer_config
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
+from ports import free_port
 
-from tests.integration.conftest import free_port, wait_for
+from tests.integration.conftest import wait_for
 from tests.integration.kafka.conftest import Stack
 
 BROKERS_PASSWORD = 'brokers" own\\secret, [x]=1'

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import ConfigResource
+from ports import free_port
 
-from tests.integration.conftest import Kafka, free_port, wait_for
+from tests.integration.conftest import Kafka, wait_for
 from tests.integration.kafka.conftest import Stack, Topics
 
 

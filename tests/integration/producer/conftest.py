@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import pytest
 from cameras.process import make_h264, make_jpegs
 from cctv_common.frames import Frame
 from confluent_kafka import OFFSET_END, Consumer, TopicPartition
+from ports import free_port
 from prometheus_client.parser import text_string_to_metric_families
 
 SERVICES = Path(__file__).parents[3] / "services"
@@ -32,9 +32,7 @@ class Producer:
     def __init__(self, kafka: Any, folder: Path, camera: str, environment: dict[str, str]) -> None:
         self.camera = camera
         self._log = folder / f"{camera}.log"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._max_bytes = kafka.max_frame_bytes
         self._consumer = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": camera, "log_level": 0})
         end = self._consumer.get_watermark_offsets(TopicPartition(kafka.videocam_topic, 0), timeout=PATIENCE_S)[1]

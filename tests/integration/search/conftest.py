@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from filebeat import program as filebeat_program
+from ports import free_port
 
-from tests.integration.conftest import ROOT, Daemon, Elasticsearch, Kafka, free_port, wait_for
+from tests.integration.conftest import ROOT, Daemon, Elasticsearch, Kafka, wait_for
 
 SOURCES = os.pathsep.join(str(ROOT / "services" / name) for name in ("common", "indices"))
 TODAY = datetime.datetime.now(datetime.UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -7,7 +7,6 @@ import hashlib
 import importlib.util
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import cv2
 import grpc
 import pytest
 import requests
+from ports import free_port
 from tensorflow_serving.apis import model_service_pb2_grpc, predict_pb2, prediction_service_pb2_grpc
 
 ROOT = Path(__file__).parents[3]
@@ -38,12 +38,6 @@ def run_module(name: str, *arguments: str, **variables: str) -> subprocess.Compl
         timeout=120,
         check=False,
     )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Server:

@@ -25,7 +25,7 @@ from cctv_common.images import MARKER
 from cctv_detection import document, draw
 from cctv_detection.detection import Box, Detection
 from elasticsearch import Elasticsearch
-from integration.conftest import free_port
+from ports import free_port
 
 ROOT = Path(__file__).parents[3]
 SERVICES = os.pathsep.join(str(ROOT / "services" / name) for name in ("common", "ui"))

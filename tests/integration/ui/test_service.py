@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from cctv_common.settings import EXIT_CONFIG
-from integration.conftest import free_port
 from integration.ui.helpers import NINE, Service, Site, basic, until
+from ports import free_port
 
 Start = Callable[..., Service]
 MakeSite = Callable[..., Site]

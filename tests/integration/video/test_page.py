@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from browser.chromium import DESKTOP, LOOK, PHONE, chromium_page, complaints, overflow, unchanging
 from cctv_common.frames import Frame
-from integration.conftest import free_port
 from integration.video.helpers import Feed, Nginx, Site, frame, jpeg
 from playwright.async_api import expect
+from ports import free_port
 
 MakeSite = Callable[..., Site]
 COLUMNS = "getComputedStyle(document.querySelector('#grid')).gridTemplateColumns.split(' ').length"

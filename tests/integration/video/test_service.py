@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from confluent_kafka.admin import NewPartitions
-from integration.conftest import free_port
 from integration.video.crowd import Crowd
 from integration.video.helpers import Feed, Sender, Service, Viewer, frame, jpeg, until
+from ports import free_port
 
 Start = Callable[..., Service]
 

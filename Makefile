@@ -123,13 +123,17 @@ bench-kubernetes:  ## Measure the pipeline on such a cluster beside one machine;
 bench-messages: test-tools  ## Measure what a frame costs through Kafka, beside the seed's message
 	@$(IN_TEST_VENV) benchmarks/messages $(ARGS)
 
-.PHONY: bench-engines
-bench-engines:  ## Measure the model server's OpenVINO beside TensorFlow
-	@$(IN_TEST_VENV) benchmarks/engines $(ARGS)
+.PHONY: bench-serving
+bench-serving: test-tools  ## Measure the model server's calls, and OpenVINO beside TensorFlow
+	@$(IN_TEST_VENV) benchmarks/serving $(ARGS)
 
 .PHONY: bench-viewers
 bench-viewers: test-tools  ## Measure what viewers cost, beside Debian's motion, which has to be there
 	@$(IN_TEST_VENV) benchmarks/viewers $(ARGS)
+
+.PHONY: bench-cameras
+bench-cameras: test-tools  ## Measure 50 cameras at a picture a second
+	@$(IN_TEST_VENV) benchmarks/cameras $(ARGS)
 
 .PHONY: docs
 docs: test-tools  ## Write the roles' READMEs from their argument specs

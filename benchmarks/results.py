@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = ROOT / "benchmarks/RESULTS.md"
 INTRODUCTION = """# Results
 
-Written by `make bench`, `make bench-detection`, `make bench-cluster` and `make bench-kubernetes`. The machine is
-shared, so ratios within one run say more than single figures.
+Written by `make bench` and the other targets whose names begin with it (`make help` lists them). The machine is shared,
+so ratios within one run say more than single figures.
 """
 
 

@@ -13,6 +13,13 @@ UNANSWERED = (OSError, ValueError, Problem)
 """What asking raises, with the reason."""
 METRICS = ("metrics", "health", "rest", "http")
 """Ports that have metrics, by their names."""
+WITHOUT_METRICS = ("filebeat",)
+"""Components that have none that Prometheus reads, whatever their ports are called."""
+
+
+def has_metrics(pod):
+    """Return whether a pod can be asked for metrics."""
+    return pod["component"] not in WITHOUT_METRICS and bool(set(METRICS) & set(pod["ports"]))
 
 
 def reach(module):

@@ -82,7 +82,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cctv.pipeline.plugins.module_utils import kubernetes_diagnosis, local_diagnosis
 from ansible_collections.cctv.pipeline.plugins.module_utils.kubernetes_api import ARGUMENTS, Api, Problem
 from ansible_collections.cctv.pipeline.plugins.module_utils.local_runtime import Runtime
-from ansible_collections.cctv.pipeline.plugins.module_utils.reach import METRICS, UNANSWERED, reach
+from ansible_collections.cctv.pipeline.plugins.module_utils.reach import UNANSWERED, has_metrics, reach
 from ansible_collections.cctv.pipeline.plugins.module_utils.redaction import Redactor
 from ansible_collections.cctv.pipeline.plugins.module_utils.support_archive import Archive
 
@@ -122,7 +122,7 @@ def main():
         module.fail_json(msg=str(problem))
     archive.attempt("cameras.json", asked.cameras, UNANSWERED)
     for pod in params["pods"]:
-        if set(METRICS) & set(pod["ports"]):
+        if has_metrics(pod):
             name = "metrics/%s.txt" % pod["name"]
             archive.attempt(name, lambda pod=pod: asked.metrics(pod), UNANSWERED)
     if not module.check_mode:

@@ -86,7 +86,7 @@ def test_an_archive_tells_all_but_secrets(machine: Machine, tmp_path: Path) -> N
 
     with tarfile.open(archive) as opened:
         found = {
-            member.name.partition("/")[2]: opened.extractfile(member).read().decode()  # type: ignore[union-attr]
+            member.name.removeprefix("found/"): opened.extractfile(member).read().decode()  # type: ignore[union-attr]
             for member in opened.getmembers()
         }
     everything = done.stdout + done.stderr + "".join(found.values())

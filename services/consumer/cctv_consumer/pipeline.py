@@ -33,6 +33,8 @@ TICK_S = 0.01
 IDLE_S = 0.25
 TARGET = 1 / 3
 """Batches are made so large that they take this part of the timeout."""
+GATHERED = 1 / 2
+"""Replicas that are all busy are sent no batch of less than this part of the largest."""
 OVERDUE = 1 / 2
 """A call that takes longer than this part of the timeout is no longer counted on."""
 
@@ -163,13 +165,17 @@ class Pipeline:
     def _slots(self) -> int:
         """Calls that may be added.
 
-        A call that is overdue waits for a replica that hangs: it does not count, so that the others
-        are kept busy, up to a limit.
+        Once every replica has one, each may have another wait with it, to go on with at once; but only frames that
+        gathered, as large batches cost less. A call that is overdue waits for a replica that hangs: it does not count,
+        so that the others are kept busy, up to a limit.
         """
         overdue = time.monotonic() - self._policy.predict_timeout_ms / 1000 * OVERDUE
         lively = sum(batch.began > overdue for batch in self._calls)
         limit = self._policy.calls
-        return min(limit - lively, 4 * limit - len(self._calls))
+        free = limit - lively
+        if free <= 0 and lively < 2 * limit and len(self._backlog) >= self._policy.predict_batch_size * GATHERED:
+            free = 1
+        return min(free, 4 * limit - len(self._calls))
 
     def _may_dispatch(self) -> bool:
         # Imprinting that lags behind must not gather frames, or their memory and age would know no bound.

@@ -49,7 +49,11 @@ class Settings(ServiceSettings, KafkaSettings):
     tf_serving_rest_urls: str = Field("http://127.0.0.1:8501", description="comma-separated base URLs")
     predict_batch_size: int = Field(8, ge=1, le=256, description="most frames in one Predict call")
     predict_in_flight: int = Field(
-        0, ge=0, le=64, description="Predict calls under way at once; 0: one per replica, two behind a name for all"
+        0,
+        ge=0,
+        le=64,
+        description="Predict calls that are worked on at once, and as many that wait; "
+        "0: one per replica, two behind a name for all",
     )
     predict_timeout_ms: int = Field(500, ge=10, le=60000, description="how long a model may take for a batch")
     on_model_failure: Literal["mark", "drop"] = Field(
@@ -101,7 +105,7 @@ class Settings(ServiceSettings, KafkaSettings):
 
     @property
     def calls(self) -> int:
-        """How many Predict calls may be under way at once."""
+        """How many Predict calls may be worked on at once; as many again may wait at the servers."""
         if self.predict_in_flight:
             return self.predict_in_flight
         if self.predict_protocol == "rest":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 from cctv_common.frames import Prediction
 from cctv_common.jpeg import BadFrame, dimensions
 from cctv_consumer.imprint import SMALLEST_TEXT, decode, imprint, line
@@ -110,3 +111,17 @@ def test_pixels_that_cannot_be_decoded_are_a_bad_frame() -> None:
         with pytest.raises(BadFrame) as caught:
             imprint(bad, [ESPRESSO], 80)
         assert caught.value.cause == "not_jpeg"
+
+
+def test_a_picture_that_ends_early_shows_what_is_there() -> None:
+    whole = jpeg(160, 160, 200)
+    after = decode(imprint(whole[: len(whole) * 2 // 3] + b"\xff\xd9", [], 90))
+    assert after.shape == (160, 160, 3)
+
+
+def test_a_picture_for_printers() -> None:
+    # Four inks, told inverted, as printing programs do: cyan is what a screen lacks of red.
+    inks = np.full((32, 32, 4), 255, np.uint8)
+    inks[..., 0] = 0
+    blue, green, red = decode(simplejpeg.encode_jpeg(inks, 95, "CMYK")).mean(axis=(0, 1))
+    assert red < 60 < 190 < min(blue, green)

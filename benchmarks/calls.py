@@ -38,20 +38,20 @@ def _over_grpc(server: Server, images: list[bytes], seconds: float) -> tuple[flo
         turns.acquire()
         future = client.predict(model, {"image_bytes": images[at : at + BATCH]}, ("classes", "probabilities"), 30)
 
-        def done(_: object) -> None:
+        def done(__: object) -> None:
             answered.append(len(future.result()["classes"]))
             turns.release()
 
         future.add_done_callback(done)
 
-    for _ in range(3):
+    for __ in range(3):
         ask()
     before, began, used = sum(answered), time.monotonic(), cpu_s(server.process.pid)
     while time.monotonic() - began < seconds:
         ask()
     count, passed = sum(answered) - before, time.monotonic() - began
     cpu = cpu_s(server.process.pid) - used
-    for _ in range(IN_FLIGHT):
+    for __ in range(IN_FLIGHT):
         turns.acquire()
     client.close()
     return count / passed, cpu / count

@@ -24,7 +24,7 @@ def main() -> None:
     model = tf.saved_model.load(folder)
     serve = model.signatures["serving_default"]
     images = [path.read_bytes() for path in sorted(pictures.iterdir())]
-    for _ in range(3):
+    for __ in range(3):
         serve(image_bytes=tf.constant(images[:batch]))
     asked, began, used = 0, time.monotonic(), time.process_time()
     while time.monotonic() - began < seconds:

@@ -66,7 +66,7 @@ def _in_process(model: Path, pictures: Path, seconds: float) -> tuple[float, flo
 
 def compare(base: Path, version: int, images: list[bytes], quick: bool) -> str:
     """Measure both in turn; ``base``: the model's folder with its versions."""
-    seconds, rounds = (3.0, 1) if quick else (15.0, 5)
+    seconds, rounds = (3.0, 1) if quick else (10.0, 3)
     rows, ratios, costs = [], [], []
     with tempfile.TemporaryDirectory() as folder, starter(Path(folder)) as start:
         pictures = Path(folder, "pictures")

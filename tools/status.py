@@ -28,10 +28,10 @@ from ansible_collections.cctv.pipeline.plugins.module_utils.kubernetes_api impor
 from ansible_collections.cctv.pipeline.plugins.module_utils.live import Look, Rates, cameras, stages  # noqa: E402
 from ansible_collections.cctv.pipeline.plugins.module_utils.local_runtime import Runtime  # noqa: E402
 from ansible_collections.cctv.pipeline.plugins.module_utils.reach import (  # noqa: E402
-    METRICS,
     UNANSWERED,
     Direct,
     Proxied,
+    has_metrics,
 )
 from ansible_collections.cctv.pipeline.plugins.modules import (  # noqa: E402
     kubernetes_workload_info,
@@ -97,7 +97,7 @@ def metrics(asked: Any, pods: Pods, pool: ThreadPoolExecutor) -> dict[str, str]:
         except UNANSWERED:
             return ""
 
-    running = [pod for pod in pods if pod["state"] == "running" and set(METRICS) & set(pod["ports"])]
+    running = [pod for pod in pods if pod["state"] == "running" and has_metrics(pod)]
     return dict(zip((pod["name"] for pod in running), pool.map(ask, running), strict=True))
 
 

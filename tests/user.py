@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,9 @@ import pytest
 
 OUTPUT = checkout.ROOT / "tests/output"
 TIMEOUT_S = 1200
+# Lines of a failure that are told: more than these are in the log.
+TOLD_LINES = 80
+FAILED_TASK = re.compile(r"^(?:fatal|failed): \[.*?(?=^(?:TASK|PLAY|RUNNING HANDLER) |\Z)", re.MULTILINE | re.DOTALL)
 
 
 class User:
@@ -68,10 +72,8 @@ class User:
             output.seek(start)
             printed = output.read()
         if ended.returncode:
-            tail = "\n".join(printed.splitlines()[-80:])
-            pytest.fail(
-                f"{' '.join(command)} ended with {ended.returncode}; all of it is in tests/output/{log}:\n{tail}"
-            )
+            said = f"{' '.join(command)} ended with {ended.returncode}; all of it is in tests/output/{log}"
+            pytest.fail(f"{said}:\n{_told(printed)}")
         return printed
 
     def processes(self) -> list[str]:
@@ -95,3 +97,9 @@ class User:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(process.split()[0]), signal.SIGKILL)
             time.sleep(0.1)
+
+
+def _told(printed: str) -> str:
+    """The end of what a command printed, and Ansible's last failed task, which cleaning up may have left far above."""
+    ends = [printed, *[task for task in FAILED_TASK.findall(printed) if "\n...ignoring" not in task][-1:]]
+    return "\n\n".join("\n".join(end.splitlines()[-TOLD_LINES:]) for end in ends)

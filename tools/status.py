@@ -27,12 +27,8 @@ sys.path.insert(0, str(ROOT / "collections"))
 from ansible_collections.cctv.pipeline.plugins.module_utils.kubernetes_api import Api, Problem  # noqa: E402
 from ansible_collections.cctv.pipeline.plugins.module_utils.live import Look, Rates, cameras, stages  # noqa: E402
 from ansible_collections.cctv.pipeline.plugins.module_utils.local_runtime import Runtime  # noqa: E402
-from ansible_collections.cctv.pipeline.plugins.module_utils.reach import (  # noqa: E402
-    UNANSWERED,
-    Direct,
-    Proxied,
-    has_metrics,
-)
+from ansible_collections.cctv.pipeline.plugins.module_utils.metrics_ports import has_metrics  # noqa: E402
+from ansible_collections.cctv.pipeline.plugins.module_utils.reach import UNANSWERED, Direct, Proxied  # noqa: E402
 from ansible_collections.cctv.pipeline.plugins.modules import (  # noqa: E402
     kubernetes_workload_info,
     local_workload_info,

@@ -8,18 +8,10 @@ import base64
 
 from ansible.module_utils.urls import open_url
 from ansible_collections.cctv.pipeline.plugins.module_utils.kubernetes_api import Api, Problem, need_library
+from ansible_collections.cctv.pipeline.plugins.module_utils.metrics_ports import METRICS_PORTS
 
 UNANSWERED = (OSError, ValueError, Problem)
 """What asking raises, with the reason."""
-METRICS = ("metrics", "health", "rest", "http")
-"""Ports that have metrics, by their names."""
-WITHOUT_METRICS = ("filebeat",)
-"""Components that have none that Prometheus reads, whatever their ports are called."""
-
-
-def has_metrics(pod):
-    """Return whether a pod can be asked for metrics."""
-    return pod["component"] not in WITHOUT_METRICS and bool(set(METRICS) & set(pod["ports"]))
 
 
 def reach(module):
@@ -94,4 +86,4 @@ class Proxied:
 def http_port(pod):
     """Return the port at which a pod serves its pages or metrics."""
     ports = pod["ports"]
-    return next((ports[name] for name in METRICS if name in ports), None) or next(iter(ports.values()))
+    return next((ports[name] for name in METRICS_PORTS if name in ports), None) or next(iter(ports.values()))

@@ -82,7 +82,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cctv.pipeline.plugins.module_utils import kubernetes_diagnosis, local_diagnosis
 from ansible_collections.cctv.pipeline.plugins.module_utils.kubernetes_api import ARGUMENTS, Api, Problem
 from ansible_collections.cctv.pipeline.plugins.module_utils.local_runtime import Runtime
-from ansible_collections.cctv.pipeline.plugins.module_utils.reach import UNANSWERED, has_metrics, reach
+from ansible_collections.cctv.pipeline.plugins.module_utils.metrics_ports import has_metrics
+from ansible_collections.cctv.pipeline.plugins.module_utils.reach import UNANSWERED, reach
 from ansible_collections.cctv.pipeline.plugins.module_utils.redaction import Redactor
 from ansible_collections.cctv.pipeline.plugins.module_utils.support_archive import Archive
 

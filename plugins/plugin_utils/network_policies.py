@@ -7,6 +7,8 @@ Probes come from a pod's own node, which Kubernetes lets pass whatever a policy 
 
 from __future__ import annotations
 
+from ansible_collections.cctv.pipeline.plugins.module_utils.metrics_ports import METRICS_PORTS
+
 ANYWHERE = "anywhere"
 
 # From, to, and the port's name in the container that listens.
@@ -32,8 +34,6 @@ ARROWS = (
     ("ui", "elasticsearch", ("search",)),
     (ANYWHERE, "ui", ("http",)),
 )
-# Where metrics are, by the port's name.
-METRICS = ("metrics", "health", "rest", "http")
 NAME = "app.kubernetes.io/name"
 COMPONENT = "app.kubernetes.io/component"
 DNS = {
@@ -79,7 +79,7 @@ def _policy(name, ports, metrics_from):
         for source, target, named in ARROWS
         if target == name and set(named) & set(ports)
     ]
-    metrics = [port for port in ports if port in METRICS]
+    metrics = [port for port in ports if port in METRICS_PORTS]
     if metrics and metrics_from:
         ingress.append(_rule(metrics, metrics_from))
     # The one who listens says on which ports.

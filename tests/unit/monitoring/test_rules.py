@@ -11,6 +11,7 @@ from typing import Any
 import checkout
 import pytest
 import yaml
+from ansible_collections.cctv.pipeline.plugins.module_utils.metrics_ports import METRICS_PORTS, WITHOUT_METRICS
 
 RULES = checkout.ROOT / "roles/monitoring/files/prometheus/cctv-pipeline.rules.yml"
 INTERVAL_S = 30
@@ -201,3 +202,9 @@ def test_alerts_fire_for_their_trouble_and_for_nothing_else(tmp_path: Path) -> N
 def test_an_alert_says_how_bad_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in ("warning", "critical")
     assert set(rule["annotations"]) == {"summary", "description"}
+
+
+def test_prometheus_asks_the_ports_that_everything_else_does() -> None:
+    own = yaml.safe_load((checkout.ROOT / "roles/monitoring/vars/main.yml").read_text())
+    assert tuple(own["__monitoring_ports"]) == METRICS_PORTS
+    assert tuple(own["__monitoring_without"]) == WITHOUT_METRICS

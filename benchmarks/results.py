@@ -27,9 +27,12 @@ def machine() -> str:
 def commit() -> str:
     """What was measured."""
     git = ["git", "-c", "safe.directory=*", "-C", str(ROOT)]
-    head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True).stdout
+    head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False)
+    if head.returncode:
+        # An installed collection, or a copy of a checkout.
+        return "unknown"
     dirty = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
-    return head.strip() + (" with uncommitted changes" if dirty.strip() else "")
+    return head.stdout.strip() + (" with uncommitted changes" if dirty.strip() else "")
 
 
 def write(results: Path, title: str, body: str) -> None:

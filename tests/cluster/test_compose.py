@@ -7,9 +7,8 @@ import os
 import signal
 import socket
 import subprocess
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,11 @@ import pytest
 import yaml
 from containers import podman
 from user import User
+from waiting import until
 
 PROJECT = "cctv-compose-test"
 CAMERAS = {"bikes", "carphone", "photos"}  # the samples that are shown when no camera is set
 WAIT_S = 120
-
-
-def until(what: str, condition: Callable[[], Any]) -> Any:
-    end = time.monotonic() + WAIT_S
-    while not (value := condition()):
-        assert time.monotonic() < end, f"waited {WAIT_S} s in vain for {what}"
-        time.sleep(0.2)
-    return value
 
 
 class Project:
@@ -126,7 +118,7 @@ def registry(root: User, bundle: Path) -> Iterator[str]:
             [bundle / "bin/registry", "serve", root.folder / "registry.yml"], stdout=log, stderr=log
         )
     try:
-        until("the registry", lambda: served.poll() is None and _listens(address))
+        until("answer of the registry", lambda: served.poll() is None and _listens(address), WAIT_S)
         yield address
     finally:
         served.terminate()
@@ -158,17 +150,19 @@ def test_pictures_of_every_camera_flow_and_come_back(project: Project, registry:
             {name for name, camera in project.cameras().items() if camera["state"] == "live" and camera["label"]}
             == CAMERAS
         ),
+        WAIT_S,
     )
     for service in project.services():
-        until(f"health of {service}", lambda service=service: project.healthy(service))
+        until(f"health of {service}", lambda service=service: project.healthy(service), WAIT_S)
 
     killed = project.inspect("consumer-0")["State"]["Pid"]
     os.kill(killed, signal.SIGKILL)
-    until("another process", lambda: project.inspect("consumer-0")["State"]["Pid"] not in (0, killed))
+    until("other process", lambda: project.inspect("consumer-0")["State"]["Pid"] not in (0, killed), WAIT_S)
     before = project.cameras()
     until(
         "frames of every camera again",
         lambda: all(camera["frames"] > before[name]["frames"] + 3 for name, camera in project.cameras().items()),
+        WAIT_S,
     )
 
     project.end()

@@ -23,8 +23,7 @@ from cctv_archiver.ledger import Ledger
 from cctv_archiver.store import Image, Store
 from cctv_common.images import MARKER, image_path
 from ports import free_port
-
-from tests.integration.conftest import wait_for
+from waiting import until
 
 ROLE = checkout.ROOT / "roles/image_store"
 UID = 10001
@@ -170,32 +169,32 @@ def read_all(server: Server) -> dict[str, bytes]:
 def test_every_picture_is_read_back_also_after_the_server_was_killed(server_of: Callable[..., Server]) -> None:
     server = server_of()
     archive(server.export)
-    wait_for("server that gives files", server.opens)
+    until("server that gives files", server.opens)
     assert read_all(server) == {image.path: image.content for image in IMAGES}
     folder = os.path.dirname(IMAGES[0].path)
     listed = {line.split()[-1] for line in server.run("nfs-ls", folder).stdout.decode().splitlines()}
     assert listed == {os.path.basename(path) for path in dict(IMAGES) if path.startswith(f"{folder}/")}
     server.kill()
     server.start()
-    wait_for("server that gives files", server.opens)
+    until("server that gives files", server.opens)
     assert read_all(server) == {image.path: image.content for image in IMAGES}
 
 
 def test_only_the_networks_that_are_named_may_mount_it(server_of: Callable[..., Server]) -> None:
     server = server_of(image_store_networks=["192.0.2.0/24"])
     # It is up, and says no.
-    wait_for("refusal", lambda: b"NFS4ERR" in (done := server.run("nfs-ls")).stderr + done.stdout)
+    until("refusal", lambda: b"NFS4ERR" in (done := server.run("nfs-ls")).stderr + done.stdout)
     assert not server.answers()
     nobody = server_of(image_store_networks=[])
-    wait_for("refusal", lambda: b"NFS4ERR" in (done := nobody.run("nfs-ls")).stderr + done.stdout)
+    until("refusal", lambda: b"NFS4ERR" in (done := nobody.run("nfs-ls")).stderr + done.stdout)
 
 
 def test_whoever_writes_is_the_pipeline_s_user(server_of: Callable[..., Server]) -> None:
     server = server_of()
-    wait_for("answer", server.answers)
+    until("answer", server.answers)
     content = os.urandom(100_000)
     # The server lets nobody in for a moment after its start.
-    wait_for("place for a picture", lambda: write(server.port, "/gate", "/gate/.new-x.jpg", "/gate/x.jpg", content))
+    until("place for a picture", lambda: write(server.port, "/gate", "/gate/.new-x.jpg", "/gate/x.jpg", content))
     written = server.export / "gate/x.jpg"
     assert written.read_bytes() == content
     assert not (server.export / "gate/.new-x.jpg").exists()

@@ -12,10 +12,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import yaml
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 from ports import free_port
+from waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = ROOT / "services" / "kafka"
@@ -62,15 +62,6 @@ def jars(service: str = "kafka") -> Path:
                 check=True,
             )
     return libs
-
-
-def wait_for(what: str, condition: Callable[[], object], timeout_s: float = 60.0) -> None:
-    """Return once ``condition`` holds; fail naming ``what`` after ``timeout_s`` seconds."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"no {what} within {timeout_s:g} s")
-        time.sleep(0.05)
 
 
 class Daemon:
@@ -128,7 +119,7 @@ class Daemon:
         """SIGSTOP: it hangs, its sockets stay open; returns when no thread of it runs any more."""
         os.kill(self.pid, signal.SIGSTOP)
         threads = Path(f"/proc/{self.pid}/task")
-        wait_for("stop", lambda: all(") T " in (each / "stat").read_text() for each in threads.iterdir()))
+        until("stop", lambda: all(") T " in (each / "stat").read_text() for each in threads.iterdir()))
 
     def cont(self) -> None:
         """SIGCONT."""
@@ -239,7 +230,7 @@ class Elasticsearch(Daemon):
         """Start it if it does not run, and wait until it has what it had before."""
         if not self.alive():
             super().start()
-        wait_for("answer of Elasticsearch", self.ready, 180)
+        until("answer of Elasticsearch", self.ready, 180)
 
     def ready(self) -> bool:
         """Whether it answers, with all that is in it."""
@@ -311,7 +302,7 @@ class Kafka:
 
     def wait_usable(self, timeout_s: float = 90.0) -> None:
         """Return once the broker answers."""
-        wait_for("answer of the broker", self.usable, timeout_s)
+        until("answer of the broker", self.usable, timeout_s)
 
     def create_topic(self, name: str, partitions: int = 1, **config: str) -> None:
         """Create a topic and wait until it has leaders; one that exists is left alone."""
@@ -327,7 +318,7 @@ class Kafka:
                 and all(part.leader >= 0 for part in topic.partitions.values())
             )
 
-        wait_for(f"leader of the topic {name}", led)
+        until(f"leader of the topic {name}", led)
 
     def close(self) -> None:
         """Kill both, whatever state they are in."""

@@ -92,7 +92,10 @@ def run(settings: Settings, epoch: int, health: Health, log: Log, stop: threadin
         lookout=Lookout(settings.camera_frozen_after_s, metrics, log) if settings.location.live else None,
     )
     watcher = threading.Thread(
-        target=watch, args=(kafka, settings.kafka_videocam_topic, health, log, stop), name="kafka", daemon=True
+        target=watch,
+        args=(kafka, settings.kafka_videocam_topic, publisher.delivered, health, log, stop),
+        name="kafka",
+        daemon=True,
     )
     log.info("started", source=settings.location.shown, epoch=epoch)
     reader.start()

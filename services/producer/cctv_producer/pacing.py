@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 
 Clock = Callable[[], float]
@@ -41,32 +42,46 @@ class KeyFrames:
     A stream of 25 frames/s with a key frame a second costs far less then, at one picture a second. ``rate`` is what is
     wanted, 0 for all. Until ``ENOUGH`` key frames came in time, and again after one did not, all is decoded. ``alone``:
     nothing else is; ``waiting``: nothing can be, until the next key frame.
+
+    Frames are in time by the stream's own clock, as a busy machine reads them late, and would be busier still if it
+    decoded all for that. That clock may be slow, so the last ``MANY`` key frames must have come about as often.
     """
 
     ENOUGH = 3
+    MANY = 8
 
     def __init__(self, rate: float) -> None:
-        # A tenth for the network, on which they do not come as evenly as they were made.
+        # A tenth for cameras that do not keep to their own rate.
         self._longest = 1.1 / rate if rate else 0.0
         self._last: float | None = None
+        self._came: deque[float] = deque(maxlen=self.MANY + 1)
         self._in_time = 0
         self.alone = False
         self.waiting = False
 
-    def wants(self, key: bool, now: float) -> bool:
-        """Whether the frame that came at ``now`` is to be decoded; ``key``: it needs no other."""
-        if self._last is not None and now - self._last > self._longest:
+    def wants(self, key: bool, now: float, stamp: float | None = None) -> bool:
+        """Whether the frame that came at ``now`` is to be decoded.
+
+        ``key``: it needs no other. ``stamp``: its time by the stream's clock, in s from any moment, None if unknown.
+        """
+        stamp = now if stamp is None else stamp
+        # Frames that are shown before their key frame come after it.
+        if self._last is not None and abs(stamp - self._last) > self._longest:
             if self.alone:
                 # What came since the last key frame was passed over, so there is nothing to go on from.
                 self.waiting = True
             self._in_time, self.alone = 0, False
         if key:
-            self._in_time += 1
-            self._last = now
+            self._last = stamp
+            self._came.append(now)
+            self._in_time = 0 if self._slow() else self._in_time + 1
             self.waiting = False
             self.alone = self._in_time > self.ENOUGH
             return True
         return not self.alone and not self.waiting
+
+    def _slow(self) -> bool:
+        return len(self._came) > self.MANY and self._came[-1] - self._came[0] > 1.2 * self.MANY * self._longest
 
     def give_up(self) -> None:
         """Decode all from now on: what is called a key frame is none."""

@@ -40,6 +40,8 @@ class Publisher:
         self._stage = stage
         self._log = log
         self._told: set[str] = set()
+        self.delivered = threading.Event()
+        """Set whenever a broker has taken a frame."""
 
     def send(self, frame: Frame) -> None:
         """Give ``frame`` to Kafka unless it is too large or too old; what became of it is learnt in ``poll``."""
@@ -58,6 +60,7 @@ class Publisher:
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is None:
+                self.delivered.set()
                 # Until the broker had it, not until this was called: reports are served between frames.
                 self._stage.sent(frame.camera, frame.age_ms(now_ms) + 1000 * (message.latency() or 0))
             elif error.code() == KafkaError._MSG_TIMED_OUT:
@@ -90,15 +93,23 @@ class Publisher:
             )
 
 
-def watch(kafka: Kafka, topic: str, health: Health, log: Log, stop: threading.Event, every_s: float = 2.0) -> None:
-    """Keep ``/readyz`` true about Kafka until ``stop``: frames may be rare, so brokers are asked. Runs in a thread."""
+def watch(
+    kafka: Kafka,
+    topic: str,
+    delivered: threading.Event,
+    health: Health,
+    log: Log,
+    stop: threading.Event,
+    every_s: float = 2.0,
+) -> None:
+    """Keep ``/readyz`` true about Kafka until ``stop``. Runs in a thread.
+
+    ``delivered`` is cleared each time. Where no frame was, which may be rare, brokers are asked.
+    """
     reachable: bool | None = None
     while True:
-        try:
-            found = kafka.list_topics(topic, timeout=every_s).topics[topic].error
-            unmet = f"topic {topic}: {found.str()}" if found else ""
-        except KafkaException as error:
-            unmet = f"brokers do not answer: {error.args[0].str()}"
+        unmet = "" if delivered.is_set() else _unmet(kafka, topic, every_s)
+        delivered.clear()
         health.set_ready("kafka", unmet)
         if reachable is not (not unmet):
             reachable = not unmet
@@ -108,3 +119,11 @@ def watch(kafka: Kafka, topic: str, health: Health, log: Log, stop: threading.Ev
                 log.warning("Kafka is not reachable", reason=unmet, note="frames are dropped until it is")
         if stop.wait(every_s):
             return
+
+
+def _unmet(kafka: Kafka, topic: str, timeout_s: float) -> str:
+    try:
+        found = kafka.list_topics(topic, timeout=timeout_s).topics[topic].error
+    except KafkaException as error:
+        return f"brokers do not answer: {error.args[0].str()}"
+    return f"topic {topic}: {found.str()}" if found else ""

@@ -66,6 +66,7 @@ class Stream:
             self._container.close()
             raise CameraAway(f"{location.shown} sends no pictures")
         self._stream: VideoStream = self._container.streams.video[0]
+        self._tick_s = float(self._stream.time_base or 0)
         context = self._stream.codec_context
         # Each thread more would hold back one picture, and be there for every camera.
         context.thread_count = 1
@@ -84,7 +85,7 @@ class Stream:
                 if self._readable:
                     self._picture_at = time.monotonic()
                 return True
-            if not self._key_frames.wants(packet.is_keyframe, time.monotonic()):
+            if not self._key_frames.wants(packet.is_keyframe, time.monotonic(), self._stamp(packet)):
                 if not self._key_frames.waiting:
                     self._picture_at = time.monotonic()
                 return False
@@ -98,6 +99,11 @@ class Stream:
         self._frame = self._frames.popleft()
         self._picture_at = time.monotonic()
         return True
+
+    def _stamp(self, packet: Packet[VideoStream]) -> float | None:
+        """When a packet is due, in s by the stream's own clock."""
+        ticks = packet.pts if packet.dts is None else packet.dts
+        return None if ticks is None else ticks * self._tick_s
 
     def _next(self) -> Packet[VideoStream]:
         """Return the next packet of the pictures' stream that has something in it."""

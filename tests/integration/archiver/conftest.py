@@ -24,8 +24,9 @@ from cctv_common.images import image_path
 from confluent_kafka import Consumer, Producer, TopicPartition
 from ports import free_port
 from stores import MountedStore
+from waiting import until
 
-from tests.integration.conftest import ROOT, Kafka, wait_for
+from tests.integration.conftest import ROOT, Kafka
 
 SOURCES = os.pathsep.join(str(ROOT / "services" / name) for name in ("common", "archiver"))
 PARTITIONS = 4
@@ -163,7 +164,7 @@ class Site:
     def wait_archived(self, timeout_s: float = 90) -> None:
         """Return once every picture that was sent is in the store, whole and once; fails telling what is missing."""
         with contextlib.suppress(AssertionError):  # which would not tell what is missing
-            wait_for("pictures in the store", lambda: self.files() == self.sent, timeout_s)
+            until("pictures in the store", lambda: self.files() == self.sent, timeout_s)
         files = self.files()
         assert sorted(files.keys() ^ self.sent.keys()) == []
         assert files == self.sent

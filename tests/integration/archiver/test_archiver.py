@@ -10,9 +10,9 @@ import pytest
 from cctv_archiver.store import TEMPORARY
 from cctv_common.frames import Frame
 from cctv_common.images import MARKER
+from waiting import until
 
 from tests.integration.archiver.conftest import AT, EPOCH, Site
-from tests.integration.conftest import wait_for
 
 SOME = 400
 
@@ -21,39 +21,39 @@ def test_pictures_are_there_once_and_never_read_again(site: Site) -> None:
     site.send(SOME)
     site.archiver.start()
     site.wait_archived()
-    wait_for("ready archiver", site.archiver.ready)
+    until("ready archiver", site.archiver.ready)
     written = 'cctv_frames_out_total{camera="gate",stage="archiver"}'
     # A picture is there a moment before it is counted.
-    wait_for("count of all", lambda: site.archiver.metric(written) >= SOME)
+    until("count of all", lambda: site.archiver.metric(written) >= SOME)
     assert site.archiver.metric(written) == SOME, "each was written once"
     assert site.archiver.metric("cctv_archiver_bytes_written_total") == sum(map(len, site.sent.values()))
-    wait_for("end of the lag", lambda: site.archiver.metric("cctv_kafka_lag_records") == 0)
+    until("end of the lag", lambda: site.archiver.metric("cctv_kafka_lag_records") == 0)
     assert site.archiver.terminate() == 0
     assert site.committed() == SOME
     site.archiver.start()
-    wait_for("ready archiver", site.archiver.ready)
+    until("ready archiver", site.archiver.ready)
     site.send(1)
     site.wait_archived()
-    wait_for("count", lambda: site.archiver.metric(written) == 1)
+    until("count", lambda: site.archiver.metric(written) == 1)
 
 
 def test_kills_lose_nothing_and_double_nothing(site: Site) -> None:
     site.archiver.start()
-    wait_for("ready archiver", site.archiver.ready)
+    until("ready archiver", site.archiver.ready)
     for part in range(1, 4):
         site.send(SOME)
-        wait_for("some of the pictures", lambda least=(part - 1) * SOME: len(site.files()) > least)
+        until("some of the pictures", lambda least=(part - 1) * SOME: len(site.files()) > least)
         site.archiver.kill()
         assert site.committed() <= len(site.files())
         site.archiver.start()
     site.wait_archived()
-    wait_for("end of what the kills left", lambda: not site.unfinished())
+    until("end of what the kills left", lambda: not site.unfinished())
 
 
 def test_what_is_committed_is_in_the_store_when_it_is_stopped_at_work(site: Site) -> None:
     site.send(SOME)
     site.archiver.start()
-    wait_for("first pictures", site.files)
+    until("first pictures", site.files)
     assert site.archiver.terminate() == 0
     assert site.committed() <= len(site.files())
     site.archiver.start()
@@ -62,21 +62,21 @@ def test_what_is_committed_is_in_the_store_when_it_is_stopped_at_work(site: Site
 
 def test_a_broker_that_dies_loses_nothing(site: Site) -> None:
     site.archiver.start()
-    wait_for("ready archiver", site.archiver.ready)
+    until("ready archiver", site.archiver.ready)
     site.send(SOME)
     site.kafka.kill()
-    wait_for("word of it", lambda: site.archiver.unmet("kafka"))
+    until("word of it", lambda: site.archiver.unmet("kafka"))
     site.kafka.start()
     site.send(SOME)
     site.wait_archived()
-    wait_for("ready archiver", site.archiver.ready)
+    until("ready archiver", site.archiver.ready)
 
 
 def broken(site: Site, reason: str) -> None:
     """Send pictures to a store that cannot take them, and see that the archiver waits and says so."""
     before = site.files()
     site.send(SOME)
-    wait_for("word of it", lambda: site.archiver.metric(f'cctv_archiver_store_unusable{{reason="{reason}"}}') == 1)
+    until("word of it", lambda: site.archiver.metric(f'cctv_archiver_store_unusable{{reason="{reason}"}}') == 1)
     assert str(site.store.path) in site.archiver.unmet("store")
     assert site.archiver.get("/healthz")[0] == 200
     assert [event["reason"] for event in site.archiver.events("waiting for the image store")][-1] == reason
@@ -96,7 +96,7 @@ def test_a_store_that_cannot_be_used_is_waited_for(site: Site, reason: str) -> N
         "full": lambda: site.store.resize("64m"),
     }
     site.archiver.start()
-    wait_for("ready archiver", site.archiver.ready)
+    until("ready archiver", site.archiver.ready)
     site.send(20)
     site.wait_archived()
     harm[reason]()
@@ -105,10 +105,10 @@ def test_a_store_that_cannot_be_used_is_waited_for(site: Site, reason: str) -> N
         assert os.listdir(site.store.path) == [], "nothing goes to the folder below the mount"
     repair[reason]()
     site.wait_archived()
-    wait_for("ready archiver", site.archiver.ready)
+    until("ready archiver", site.archiver.ready)
     assert len(site.archiver.events("waiting for the image store")) == 1, "said once"
     assert len(site.archiver.events("partitions assigned")) == 1, "it stayed in its group"
-    wait_for("commit of all", lambda: site.committed() == len(site.sent))
+    until("commit of all", lambda: site.committed() == len(site.sent))
 
 
 def test_a_store_that_is_away_at_the_start_is_not_taken_for_a_new_one(site: Site) -> None:
@@ -135,13 +135,13 @@ def test_a_store_that_hangs_does_not_hang_the_archiver(site: Site) -> None:
     pipe = folder / f"{TEMPORARY}gate-{EPOCH}-3.jpg"
     os.mkfifo(pipe)
     site.send(9)
-    wait_for("word of it", lambda: "not answered" in site.archiver.unmet("store"))
+    until("word of it", lambda: "not answered" in site.archiver.unmet("store"))
     assert site.archiver.get("/healthz")[0] == 200
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     pipe.unlink()
     site.wait_archived()
     os.close(reader)
-    wait_for("ready archiver", site.archiver.ready)
+    until("ready archiver", site.archiver.ready)
     assert len(site.archiver.events("partitions assigned")) == 1
 
 
@@ -152,7 +152,7 @@ def test_a_hanging_store_does_not_keep_it_from_ending(site: Site) -> None:
     (name,) = site.sent
     os.mkfifo(site.store.disk / Path(name).parent / f"{TEMPORARY}gate-{EPOCH}-3.jpg")
     site.send(9)
-    wait_for("word of it", lambda: "not answered" in site.archiver.unmet("store"))
+    until("word of it", lambda: "not answered" in site.archiver.unmet("store"))
     assert site.archiver.terminate() == 0
 
 
@@ -165,7 +165,7 @@ def test_bad_records_stop_nothing(site: Site) -> None:
     site.archiver.start()
     site.send(20)
     site.wait_archived()
-    wait_for("commit of all", lambda: site.committed() == 20 + 8)
+    until("commit of all", lambda: site.committed() == 20 + 8)
     assert site.archiver.metric('cctv_frames_dropped_total{camera="",cause="bad_header",stage="archiver"}') == 4
     assert site.archiver.metric('cctv_frames_dropped_total{camera="",cause="not_jpeg",stage="archiver"}') == 4
     assert len(site.archiver.events("bad record")) == 2, "said once for each cause"
@@ -175,7 +175,7 @@ def test_old_hours_are_removed_while_new_pictures_come(site_of: Callable[..., Si
     site = site_of(ARCHIVER_RETENTION_HOURS="1", ARCHIVER_CHECK_INTERVAL_MS="100")
     site.archiver.start()
     site.send(30)  # of hours that are long over
-    wait_for("pictures", lambda: site.archiver.metric('cctv_frames_out_total{camera="gate",stage="archiver"}') == 30)
-    wait_for("an empty store", lambda: os.listdir(site.store.disk) == [MARKER])
+    until("pictures", lambda: site.archiver.metric('cctv_frames_out_total{camera="gate",stage="archiver"}') == 30)
+    until("an empty store", lambda: os.listdir(site.store.disk) == [MARKER])
     assert site.archiver.metric('cctv_archiver_hours_removed_total{cause="age"}') >= 3
     assert site.archiver.metric("cctv_archiver_store_bytes") == 0

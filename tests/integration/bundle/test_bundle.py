@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import yaml
 from ansible_collections.cctv.pipeline.plugins.module_utils.files import sha256 as sha256_of
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from waiting import until
 
 ROOT = Path(__file__).resolve().parents[3]
 ANSIBLE = [sys.executable, "-m", "ansible", "adhoc", "localhost", "--inventory", "localhost,", "--connection", "local"]
@@ -202,18 +202,11 @@ def test_an_ended_playbook_leaves_no_process(build: Builder, tmp_path: Path, num
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
-    wait_for((tmp_path / "pid").exists)
+    until("process that runs", (tmp_path / "pid").exists)
     pid = int((tmp_path / "pid").read_text())
     playbook.send_signal(number)
     playbook.wait(30)
-    wait_for(lambda: not Path(f"/proc/{pid}").exists())
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until("end of the process", lambda: not Path(f"/proc/{pid}").exists())
 
 
 def test_what_the_machine_lacks_is_told_at_once(build: Builder, tmp_path: Path) -> None:

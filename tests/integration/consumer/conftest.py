@@ -23,6 +23,7 @@ from cctv_common.frames import Frame
 from cctv_common.kafka import RECORD_OVERHEAD
 from confluent_kafka import Consumer, Producer, TopicPartition
 from ports import free_port
+from waiting import until
 
 ROOT = Path(__file__).parents[3]
 SOURCES = os.pathsep.join(str(ROOT / "services" / name) for name in ("common", "consumer", "serving"))
@@ -32,14 +33,6 @@ LATER_HOSTS = ("127.0.7.3", "127.0.7.4")
 CHANNEL_ARGUMENTS = yaml.safe_load((ROOT / "roles" / "tf_serving" / "vars" / "main.yml").read_text())[
     "__tf_serving_channel_arguments"
 ]
-
-
-def wait_for(what: str, condition: Callable[[], object], timeout_s: float = 60) -> None:
-    """Return once ``condition`` holds; fail naming ``what``."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"no {what} within {timeout_s:g} s"
-        time.sleep(0.02)
 
 
 def get(url: str) -> tuple[int, str]:
@@ -128,7 +121,7 @@ class Serving:
             else:
                 replica.signal(signal.SIGCONT)
         for replica in self.replicas:
-            wait_for("answer of a model server", replica.usable, 120)
+            until("answer of a model server", replica.usable, 120)
 
     def kill(self) -> None:
         for replica in self.replicas:
@@ -301,7 +294,7 @@ def start_consumer(kafka: Any, serving: Serving, tmp_path: Path) -> Iterator[Sta
         running.append(one)
         one.start()
         if wait:
-            wait_for("readiness of the consumer", one.ready)
+            until("readiness of the consumer", one.ready)
         return one
 
     yield start

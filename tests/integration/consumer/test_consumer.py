@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from cctv_common.frames import Frame
 from cctv_common.jpeg import dimensions
+from waiting import until
 
-from .conftest import Camera, Serving, Start, get, wait_for
+from .conftest import Camera, Serving, Start, get
 
 
 def predicted(frame: Frame) -> bool:
@@ -87,7 +88,7 @@ def test_bad_records_are_counted_skipped_and_told_once(
         assert camera.frame(number).predictions[0].label == "espresso"
     for cause in poison:
         wanted = 9 if cause == "not_jpeg" else 3  # no start of a JPEG, no value, no pixels
-        wait_for(
+        until(
             f"count of {cause}",
             lambda cause=cause, wanted=wanted: (
                 consumer.metric("cctv_frames_dropped_total", cause=cause, camera="") == wanted
@@ -127,7 +128,7 @@ def test_both_replicas_share_the_load_and_cameras_share_batches(
             camera.send(coffee, name)
         return sum(calls()) >= 10
 
-    wait_for("ten calls", ten_calls)
+    until("ten calls", ten_calls)
     camera.until("predicted frame", predicted, coffee)
     assert min(calls()) >= 0.3 * sum(calls())
     frames = consumer.metric("cctv_batch_frames_sum")
@@ -157,14 +158,14 @@ def test_while_all_models_are_dead_frames_flow_marked_and_are_predicted_again_af
     serving.kill()
     frame = camera.until("marked frame", marked, coffee)
     assert frame.predictions[0].error == "unavailable"
-    wait_for("unreadiness", lambda: camera.send(coffee) and get(f"{consumer.url}/readyz")[0] == 503)
+    until("unreadiness", lambda: camera.send(coffee) and get(f"{consumer.url}/readyz")[0] == 503)
     shown = len(camera.shown)
     for __ in range(10):
         camera.frame(camera.send(coffee))
     assert all(marked(f) for f in camera.shown[shown:])
     serving.start()
     camera.until("predicted frame", predicted, coffee)
-    wait_for("readiness", consumer.ready)
+    until("readiness", consumer.ready)
     assert get(f"{consumer.url}/healthz")[0] == 200
 
 
@@ -185,7 +186,7 @@ def test_one_hung_replica_leaves_the_rotation_and_comes_back(
             camera.look(0.5)
         return {f.frame for f in camera.shown[seen:] if predicted(f)} >= sent and well.predictions() - before >= 10
 
-    wait_for("rotation without the hung replica", asks_the_other_only)
+    until("rotation without the hung replica", asks_the_other_only)
     hung.signal(signal.SIGCONT)
     before = hung.predictions()
     camera.until("prediction by the replica that is back", lambda _: hung.predictions() > before + 3, coffee)
@@ -199,7 +200,7 @@ def test_while_all_models_hang_frames_flow_marked_and_are_predicted_again_after(
     for replica in serving.replicas:
         replica.signal(signal.SIGSTOP)
     camera.until("marked frame", marked, coffee)
-    wait_for("open circuit", lambda: camera.send(coffee) and consumer.metric("cctv_model_up") == 0)
+    until("open circuit", lambda: camera.send(coffee) and consumer.metric("cctv_model_up") == 0)
     numbers = []
     for __ in range(20):
         numbers.append(camera.send(coffee))
@@ -209,7 +210,7 @@ def test_while_all_models_hang_frames_flow_marked_and_are_predicted_again_after(
     for replica in serving.replicas:
         replica.signal(signal.SIGCONT)
     camera.until("predicted frame", predicted, coffee)
-    wait_for("readiness", consumer.ready)
+    until("readiness", consumer.ready)
 
 
 def test_frames_without_prediction_are_dropped_when_told_so(
@@ -217,7 +218,7 @@ def test_frames_without_prediction_are_dropped_when_told_so(
 ) -> None:
     consumer = start_consumer(ON_MODEL_FAILURE="drop")
     serving.kill()
-    wait_for(
+    until(
         "dropped frame",
         lambda: camera.send(coffee) and consumer.metric("cctv_frames_dropped_total", cause="no_prediction") > 5,
     )
@@ -237,7 +238,7 @@ def test_after_a_pause_stale_frames_are_skipped_and_fresh_ones_flow(
         last_stale = camera.send(coffee)
     camera.flush()
     sent_at = time.monotonic()
-    wait_for("end of the budget", lambda: time.monotonic() - sent_at > 5.2)
+    until("end of the budget", lambda: time.monotonic() - sent_at > 5.2)
     consumer.signal(signal.SIGCONT)
     camera.until("fresh frame", lambda f: f.frame > last_stale and predicted(f), coffee)
     assert not [f for f in camera.shown if 1 < f.frame <= last_stale]
@@ -256,11 +257,11 @@ def test_kafka_away_and_back(kafka: Any, start_consumer: Start, camera: Camera, 
     consumer = start_consumer()
     assert predicted(camera.frame(camera.send(coffee)))
     kafka.kill()
-    wait_for("unreadiness", lambda: get(f"{consumer.url}/readyz")[0] == 503)
+    until("unreadiness", lambda: get(f"{consumer.url}/readyz")[0] == 503)
     assert get(f"{consumer.url}/healthz")[0] == 200
     kafka.start()
     camera.until("predicted frame", predicted, coffee, timeout_s=90)
-    wait_for("readiness", consumer.ready)
+    until("readiness", consumer.ready)
     assert "Traceback" not in consumer.said()
 
 

@@ -13,8 +13,9 @@ from cctv_consumer.handlers import ImageNet
 from cctv_consumer.replicas import Replicas
 from cctv_consumer.serving import Client, GrpcClient, ModelError, RestClient
 from cctv_consumer.settings import ModelSettings
+from waiting import until
 
-from .conftest import HOSTS, LATER_HOSTS, Replica, Serving, wait_for
+from .conftest import HOSTS, LATER_HOSTS, Replica, Serving
 from .names import Names
 
 NAME = "tf-serving.test"
@@ -91,7 +92,7 @@ def later(serving: Serving, tmp_path: Path) -> Iterator[list[Replica]]:
 def share(replicas: list[Replica], asked: Asked, calls: int = 100) -> float:
     """The smallest part that one of the replicas has of the next so many calls."""
     before, answered = [replica.predictions() for replica in replicas], asked.answered
-    wait_for("answers", lambda: asked.answered >= answered + calls, 180)
+    until("answers", lambda: asked.answered >= answered + calls, 180)
     done = [replica.predictions() - b for replica, b in zip(replicas, before, strict=True)]
     return min(done) / sum(done)
 
@@ -104,12 +105,12 @@ def test_a_rolling_replacement_costs_no_prediction(
         assert share(serving.replicas, asked) >= 0.4
         for old, new in zip(serving.replicas, later, strict=True):
             new.start()
-            wait_for("answer of a model server", new.usable, 120)
+            until("answer of a model server", new.usable, 120)
             names.addresses[NAME] = [host for host in names.addresses[NAME] if host != old.host] + [new.host]
             old.signal(signal.SIGTERM)
             assert old.process is not None
             assert old.process.wait(timeout=30) == 0
-        wait_for("call of the last one", lambda: later[-1].predictions() > 0)
+        until("call of the last one", lambda: later[-1].predictions() > 0)
         assert share(later, asked) >= 0.4
     assert asked.failures == []
 
@@ -119,10 +120,10 @@ def test_a_replica_that_is_added_gets_its_share(
 ) -> None:
     names.addresses[NAME] = [HOSTS[0]]
     with Asked(client(), coffee) as asked:
-        wait_for("answers", lambda: asked.answered > 10)
+        until("answers", lambda: asked.answered > 10)
         names.addresses[NAME] = list(HOSTS)
         before = serving.replicas[1].predictions()
-        wait_for("call of the one that came", lambda: serving.replicas[1].predictions() > before)
+        until("call of the one that came", lambda: serving.replicas[1].predictions() > before)
         assert share(serving.replicas, asked) >= 0.4
     assert asked.failures == []
 
@@ -137,9 +138,9 @@ def test_one_that_hangs_is_left_out_until_it_answers(
         hung.signal(signal.SIGSTOP)
         # Over REST each caller may wait for the one that hangs once, until its call ends.
         before = well.predictions()
-        wait_for("answers of the other", lambda: well.predictions() >= before + 100, 180)
+        until("answers of the other", lambda: well.predictions() >= before + 100, 180)
         failed = len(asked.failures)
         assert failed <= CALLERS
         hung.signal(signal.SIGCONT)
-        wait_for("share of the one that is back", lambda: share(serving.replicas, asked, 20) >= 0.4)
+        until("share of the one that is back", lambda: share(serving.replicas, asked, 20) >= 0.4)
         assert len(asked.failures) == failed

@@ -21,8 +21,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from detectors import built, python
 from ports import free_port
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import until
 
-from tests.integration.conftest import MAX_FRAME_BYTES, Daemon, Kafka, jars, wait_for
+from tests.integration.conftest import MAX_FRAME_BYTES, Daemon, Kafka, jars
 
 ROOT = Path(__file__).resolve().parents[3]
 SOURCES = os.pathsep.join(str(ROOT / "services" / name) for name in ("common", "detection"))
@@ -114,7 +115,7 @@ class Chain:
     def start(self) -> None:
         """Start the service, and wait until its query runs."""
         self.service.start()
-        wait_for("running query", self.service.ready, PATIENCE_S)
+        until("running query", self.service.ready, PATIENCE_S)
 
     def raw(self, value: bytes | None, headers: Any, key: str = "poison") -> None:
         """Send any record."""
@@ -136,7 +137,7 @@ class Chain:
         consumer = Consumer(self.client | {"group.id": "look"})
         try:
             # A broker that has just started does not lead them at once.
-            wait_for(f"leaders of {topic}", lambda: led(consumer, topic))
+            until(f"leaders of {topic}", lambda: led(consumer, topic))
             found: list[Any] = []
             for partition in range(2):
                 place = TopicPartition(topic, partition, 0)

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from cctv_common.frames import Frame
 from confluent_kafka import TopicPartition
+from waiting import until
 
-from tests.integration.conftest import MAX_FRAME_BYTES, Kafka, wait_for
+from tests.integration.conftest import MAX_FRAME_BYTES, Kafka
 from tests.integration.detection.conftest import EVERY, PATIENCE_S, Chain
 
 
@@ -50,8 +51,8 @@ def test_each_selected_frame_once_among_records_that_are_none(chain: Chain, clip
     sent += [chain.send("gate", number, jpeg) for number, jpeg in enumerate(clip[21:30], 21)]
     chain.flush()
 
-    wait_for("detections", lambda: len(chain.documents()) >= 6, PATIENCE_S)
-    wait_for("last batch", lambda: chain.service.metric("cctv_detection_records_total") == 47, PATIENCE_S)
+    until("detections", lambda: len(chain.documents()) >= 6, PATIENCE_S)
+    until("last batch", lambda: chain.service.metric("cctv_detection_records_total") == 47, PATIENCE_S)
     documents, pictures = chain.documents(), chain.pictures()
     assert sorted(document["id"] for document in documents) == selected(sent)
     assert sorted(picture.id for picture in pictures) == selected(sent)
@@ -82,7 +83,7 @@ def test_goes_on_after_a_kill(chain: Chain, clip: list[bytes]) -> None:
     chain.start()
     sent = [chain.send(camera, number, jpeg) for number, jpeg in enumerate(clip) for camera in ("gate", "yard")]
     chain.flush()
-    wait_for("first detections", chain.documents, PATIENCE_S)
+    until("first detections", chain.documents, PATIENCE_S)
     chain.service.kill()
     assert len(chain.documents()) < len(selected(sent))
     # As when the whole machine has lost its power.
@@ -90,7 +91,7 @@ def test_goes_on_after_a_kill(chain: Chain, clip: list[bytes]) -> None:
     newest.write_bytes(b"")
     chain.start()
     found: Counter[str] = Counter()
-    wait_for("all detections", lambda: found.update(chain.ids()) or set(found) >= set(selected(sent)), PATIENCE_S)
+    until("all detections", lambda: found.update(chain.ids()) or set(found) >= set(selected(sent)), PATIENCE_S)
     assert set(found) == set(selected(sent))
     assert {picture.id for picture in chain.pictures()} == set(found)
     # A frame that was looked at twice was given the same answer, under the same name.
@@ -105,8 +106,8 @@ def test_counts_what_retention_took(kafka: Kafka, chain: Chain, clip: list[bytes
     chain.start()
     first = [chain.send("gate", number, jpeg) for number, jpeg in enumerate(clip[:6])]
     chain.flush()
-    wait_for("detections", lambda: sorted(chain.ids()) == selected(first), PATIENCE_S)
-    wait_for("end of the batch", lambda: chain.service.metric("cctv_detection_records_total") == 6, PATIENCE_S)
+    until("detections", lambda: sorted(chain.ids()) == selected(first), PATIENCE_S)
+    until("end of the batch", lambda: chain.service.metric("cctv_detection_records_total") == 6, PATIENCE_S)
     chain.service.terminate()
     later = [chain.send("gate", number, jpeg) for number, jpeg in enumerate(clip[6:30], 6)]
     chain.flush()
@@ -116,8 +117,8 @@ def test_counts_what_retention_took(kafka: Kafka, chain: Chain, clip: list[bytes
         future.result(30)
 
     chain.start()
-    wait_for("later detections", lambda: sorted(chain.ids()) == selected(first + later[12:]), PATIENCE_S)
-    wait_for("count", lambda: chain.service.metric("cctv_detection_lost_records_total"), PATIENCE_S)
+    until("later detections", lambda: sorted(chain.ids()) == selected(first + later[12:]), PATIENCE_S)
+    until("count", lambda: chain.service.metric("cctv_detection_lost_records_total"), PATIENCE_S)
     assert chain.service.metric("cctv_detection_lost_records_total") == 12
     (line,) = chain.service.said("records lost")
     assert line["records"] == 12
@@ -125,7 +126,7 @@ def test_counts_what_retention_took(kafka: Kafka, chain: Chain, clip: list[bytes
     # It goes on as if nothing had been.
     again = chain.send("gate", 30, clip[30])
     chain.flush()
-    wait_for("next detection", lambda: again.id in chain.ids(), PATIENCE_S)
+    until("next detection", lambda: again.id in chain.ids(), PATIENCE_S)
     assert chain.service.metric("cctv_detection_lost_records_total") == 12
 
 
@@ -133,14 +134,14 @@ def test_outlives_a_broker_that_is_away(kafka: Kafka, chain: Chain, clip: list[b
     chain.start()
     first = chain.send("gate", 0, clip[0])
     chain.flush()
-    wait_for("detection", lambda: first.id in chain.ids(), PATIENCE_S)
+    until("detection", lambda: first.id in chain.ids(), PATIENCE_S)
     kafka.kill()
     # Longer than Spark is patient with a broker.
-    wait_for("failure of the query", lambda: chain.service.said("query failed"), PATIENCE_S)
+    until("failure of the query", lambda: chain.service.said("query failed"), PATIENCE_S)
     assert chain.service.get("/readyz")[0] == 503
     assert chain.service.get("/healthz")[0] == 200
     kafka.start()
     second = chain.send("gate", 5, clip[5])
     chain.flush()
-    wait_for("detection after the outage", lambda: second.id in chain.ids(), PATIENCE_S)
-    wait_for("readiness", chain.service.ready, PATIENCE_S)
+    until("detection after the outage", lambda: second.id in chain.ids(), PATIENCE_S)
+    until("readiness", chain.service.ready, PATIENCE_S)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from cctv_common.kafka import client_config
+from waiting import until
 
-from tests.integration.conftest import wait_for
 from tests.integration.detection.conftest import PATIENCE_S, Chain
 from tests.integration.kafka.conftest import Stack
 
@@ -42,7 +42,7 @@ def test_reads_and_writes(secured: Chain, clip: list[bytes]) -> None:
     secured.start()
     sent = secured.send("gate", 0, clip[0])
     secured.flush()
-    wait_for("detection", lambda: secured.ids() == [sent.id], PATIENCE_S)
+    until("detection", lambda: secured.ids() == [sent.id], PATIENCE_S)
     assert [picture.id for picture in secured.pictures()] == [sent.id]
     # Nothing that Spark says of its options has the password.
     assert "secret" not in secured.service.log

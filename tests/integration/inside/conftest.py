@@ -23,8 +23,9 @@ from cctv_detection.worker import Looked
 from confluent_kafka import Consumer, Producer, TopicPartition
 from ports import free_port
 from prometheus_client import CollectorRegistry, start_http_server
+from waiting import until
 
-from tests.integration.conftest import LARGEST_RECORD, ROOT, Daemon, Kafka, wait_for
+from tests.integration.conftest import LARGEST_RECORD, ROOT, Daemon, Kafka
 
 SOURCES = os.pathsep.join(str(path) for path in sorted((ROOT / "services").iterdir()) if (path / "Dockerfile").exists())
 SOURCES += os.pathsep + str(ROOT / "services/common")
@@ -143,14 +144,14 @@ class Site:
     def wait(self) -> None:
         """Wait until predicted frames flow."""
         shown = self["video"]
-        wait_for("prediction", lambda: self["serving"].metric("cctv_serving_requests_total", code="OK"), 120)
-        wait_for("model", lambda: self["consumer"].metric("cctv_model_up"))
-        wait_for("frame", lambda: shown.metric("cctv_frames_out_total", stage="video", camera=CAMERA))
-        wait_for("archiver", lambda: self["archiver"].get("/readyz")[0] == 200)
+        until("prediction", lambda: self["serving"].metric("cctv_serving_requests_total", code="OK"), 120)
+        until("model", lambda: self["consumer"].metric("cctv_model_up"))
+        until("frame", lambda: shown.metric("cctv_frames_out_total", stage="video", camera=CAMERA))
+        until("archiver", lambda: self["archiver"].get("/readyz")[0] == 200)
         self.send(IMAGES, self.frame().jpeg, self.frame().headers())
-        wait_for("archived picture", lambda: self["archiver"].metric("cctv_frames_out_total"))
+        until("archived picture", lambda: self["archiver"].metric("cctv_frames_out_total"))
         self.send(IMAGES, b"no picture", self.frame().headers())
-        wait_for("count of what is no picture", lambda: self["archiver"].metric("cctv_frames_dropped_total"))
+        until("count of what is no picture", lambda: self["archiver"].metric("cctv_frames_dropped_total"))
         # As Filebeat says how far it is.
         filebeat = Consumer({"bootstrap.servers": self.kafka.bootstrap_servers, "group.id": "filebeat"})
         filebeat.commit(offsets=[TopicPartition(DETECTIONS, 0, 0)], asynchronous=False)

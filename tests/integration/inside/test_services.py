@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from waiting import until
 
-from tests.integration.conftest import wait_for
 from tests.integration.inside import malformed
 from tests.integration.inside.conftest import AWAY, CAMERA, IMAGES, Service, Site
 from tests.integration.inside.prometheus import NAMES, UNTIL_TROUBLE, Prometheus, alerts, queries
@@ -27,13 +27,13 @@ ANSWER_S = 20
 def all_live(site: Site) -> Iterator[None]:
     """Before and after, predicted frames flow; nothing has ended, and nothing has raised what nobody expected."""
     shown = site["video"]
-    wait_for("model", lambda: site["serving"].get("/v1/models/imagenet")[0] == 200)
+    until("model", lambda: site["serving"].get("/v1/models/imagenet")[0] == 200)
     yield
     assert site.ended() == {}
     for name, service in site.services.items():
         assert "Traceback" not in service.log, name
     before = shown.metric("cctv_frames_out_total", camera=CAMERA)
-    wait_for("predicted frame", lambda: shown.metric("cctv_frames_out_total", camera=CAMERA) > before)
+    until("predicted frame", lambda: shown.metric("cctv_frames_out_total", camera=CAMERA) > before)
 
 
 def refused(service: Service, stage: str) -> float:
@@ -51,7 +51,7 @@ def test_every_malformed_record_is_counted_and_passed_over(site: Site) -> None:
             site.send(topic, value, headers)
     site.flush()
     for stage, topic in readers.items():
-        wait_for(
+        until(
             f"end of {topic}",
             lambda stage=stage: refused(site[stage], stage) - before[stage] >= len(records),  # type: ignore[misc]
             120,
@@ -124,7 +124,7 @@ def test_every_malformed_request_is_answered_and_counted(site: Site, name: str, 
     by_uvicorn = sum(said.endswith(OF_UVICORN) for said in answers)
     least = sum(bool(said) for said in answers) - by_uvicorn
     assert 0 < by_uvicorn < len(wrong) / 2
-    wait_for("count of all", lambda: counted() >= least)
+    until("count of all", lambda: counted() >= least)
     assert counted() <= len(wrong)
 
 
@@ -138,7 +138,7 @@ def prometheus(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         def answering() -> int:
             return sum(t["health"] == "up" for t in (one.ask("targets") or {"activeTargets": []})["activeTargets"])
 
-        wait_for("answer of every service", lambda: answering() == len(site.targets))
+        until("answer of every service", lambda: answering() == len(site.targets))
         yield one
     finally:
         one.kill()
@@ -160,7 +160,7 @@ def test_every_panel_shows_something(prometheus: Prometheus) -> None:
             if title not in UNTIL_TROUBLE and not prometheus.query(query)
         ]
 
-    wait_for("two samples of everything", lambda: not empty() or prometheus.query("count_over_time(up[1h]) > 20"))
+    until("two samples of everything", lambda: not empty() or prometheus.query("count_over_time(up[1h]) > 20"))
     assert empty() == []
 
 
@@ -181,8 +181,8 @@ def test_every_hop_is_seen(prometheus: Prometheus) -> None:
 def test_alerts_see_real_trouble(prometheus: Prometheus, site: Site) -> None:
     groups = prometheus.ask("rules")["groups"]
     assert {rule["name"] for group in groups for rule in group["rules"]} == set(alerts())
-    wait_for("a round of the rules", lambda: prometheus.query('count_over_time(up{pod="video"}[1m]) > 3'))
-    wait_for("alert of the camera", lambda: prometheus.states().get("CctvCameraAway"))
+    until("a round of the rules", lambda: prometheus.query('count_over_time(up{pod="video"}[1m]) > 3'))
+    until("alert of the camera", lambda: prometheus.states().get("CctvCameraAway"))
     before = prometheus.states()
     assert [labels["camera"] for labels in before["CctvCameraAway"]] == [AWAY]
     # There is no Elasticsearch here, and all else is well.
@@ -192,8 +192,8 @@ def test_alerts_see_real_trouble(prometheus: Prometheus, site: Site) -> None:
 
     site["serving"].kill()
     try:
-        wait_for("alert of the target", lambda: prometheus.states().get("CctvTargetDown"))
+        until("alert of the target", lambda: prometheus.states().get("CctvTargetDown"))
         assert [labels["pod"] for labels in prometheus.states()["CctvTargetDown"]] == ["serving"]
-        wait_for("alert of the model", lambda: prometheus.states().get("CctvModelAway"))
+        until("alert of the model", lambda: prometheus.states().get("CctvModelAway"))
     finally:
         site["serving"].start()

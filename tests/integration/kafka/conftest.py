@@ -19,8 +19,9 @@ from cctv_common.settings import KafkaSettings
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from ports import free_port
+from waiting import until
 
-from tests.integration.conftest import Daemon, wait_for
+from tests.integration.conftest import Daemon
 
 ROOT = Path(__file__).resolve().parents[3]
 SOURCES = os.pathsep.join(str(ROOT / "services" / name) for name in ("common", "topics"))
@@ -157,8 +158,8 @@ class Stack:
         for daemon in self.daemons.values():
             if not daemon.alive():
                 daemon.start()
-        wait_for("usable Kafka", self.usable, 180)
-        wait_for("topics as described", self.topics.ready, 180)
+        until("usable Kafka", self.usable, 180)
+        until("topics as described", self.topics.ready, 180)
 
     def usable(self) -> bool:
         """Whether all brokers are registered and answer."""

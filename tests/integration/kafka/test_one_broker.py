@@ -12,8 +12,8 @@ import pytest
 from cctv_common.kafka import RECORD_OVERHEAD
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
+from waiting import until
 
-from tests.integration.conftest import wait_for
 from tests.integration.kafka.conftest import Stack
 
 MAX_FRAME_BYTES = 1024 * 1024
@@ -31,7 +31,7 @@ def running(stack_of: Callable[..., Stack]) -> Stack:
     )
     # The broker first: it has to wait for ZooKeeper, however much later that comes.
     stack["kafka-0"].start()
-    wait_for("broker that waits for ZooKeeper", lambda: "does not answer" in stack["kafka-0"].log)
+    until("broker that waits for ZooKeeper", lambda: "does not answer" in stack["kafka-0"].log)
     stack.start()
     return stack
 
@@ -90,8 +90,8 @@ def test_old_frames_are_deleted_while_new_ones_come(stack: Stack) -> None:
         assert send(stack, b"new") is None
         return watermarks(stack)[0] >= end
 
-    wait_for("deletion of records older than kafka_retention_ms", gone)
-    wait_for("deletion of their files", lambda: not (data / "videocam-0" / f"{0:020}.log").exists())
+    until("deletion of records older than kafka_retention_ms", gone)
+    until("deletion of their files", lambda: not (data / "videocam-0" / f"{0:020}.log").exists())
 
 
 def test_listens_on_its_own_address_only(stack: Stack) -> None:
@@ -129,7 +129,7 @@ def test_broker_killed_comes_back_at_once(stack: Stack) -> None:
     broker.kill()
     broker.start()
     # A broker that finds its predecessor's registration would end, which usable() does not forgive.
-    wait_for("broker that serves again", stack.usable)
+    until("broker that serves again", stack.usable)
     assert "NodeExists" not in broker.log[said:]
     assert send(stack, b"after", topic="videodisplay") is None
 
@@ -139,7 +139,7 @@ def test_broker_stopped_cleanly_does_not_wait(stack: Stack) -> None:
     said = len(broker.log)
     broker.terminate()
     broker.start()
-    wait_for("broker that serves again", stack.usable)
+    until("broker that serves again", stack.usable)
     assert "waiting:" not in broker.log[said:]
 
 
@@ -155,15 +155,15 @@ def test_frames_flow_while_zookeeper_is_away(stack: Stack) -> None:
             return bool(error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS)
         return True
 
-    wait_for("new topic, which needs ZooKeeper", made)
+    until("new topic, which needs ZooKeeper", made)
     assert send(stack, b"with ZooKeeper") is None
 
 
 @pytest.mark.parametrize("name", ["kafka-0", "zookeeper-0"])
 def test_liveness_finds_what_hangs(stack: Stack, name: str) -> None:
     daemon = stack[name]
-    wait_for("answer", daemon.answers)  # a busy machine may take its time
+    until("answer", daemon.answers)  # a busy machine may take its time
     daemon.stop()
     assert not daemon.answers()
     daemon.cont()
-    wait_for("answer after SIGCONT", daemon.answers)
+    until("answer after SIGCONT", daemon.answers)

@@ -14,8 +14,8 @@ from cctv_common.kafka import client_config, consumer_config, producer_config
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from ports import free_port
+from waiting import until
 
-from tests.integration.conftest import wait_for
 from tests.integration.kafka.conftest import Stack
 
 BROKERS_PASSWORD = 'brokers" own\\secret, [x]=1'
@@ -62,7 +62,7 @@ def test_frames_go_through(stack: Stack) -> None:
         return got == [b"a frame", b"a frame"]
 
     try:
-        wait_for("frames", there)
+        until("frames", there)
     finally:
         consumer.close()
 
@@ -71,14 +71,14 @@ def test_frames_go_through(stack: Stack) -> None:
         topic = stack.admin.list_topics("videocam", timeout=10).topics["videocam"]
         return all(len(partition.isrs) == 2 for partition in topic.partitions.values())
 
-    wait_for("both brokers in sync", in_sync)
+    until("both brokers in sync", in_sync)
 
 
 def test_a_wrong_password_is_refused_and_told(stack: Stack) -> None:
     config = client_config(stack.settings, "tests")
     assert brokers(config) == 2
     assert brokers(config | {"sasl.password": "a wrong one"}) == 0
-    wait_for("line in the broker's log", lambda: "invalid credentials" in stack["kafka-0"].log + stack["kafka-1"].log)
+    until("line in the broker's log", lambda: "invalid credentials" in stack["kafka-0"].log + stack["kafka-1"].log)
     assert brokers(config | {"sasl.username": "site", "sasl.password": "of another site"}) == 2
 
 
@@ -89,13 +89,13 @@ def test_a_service_with_a_wrong_password_says_so(stack: Stack) -> None:
     topics.environment["KAFKA_SASL_PASSWORD"] = "a wrong one"
     try:
         topics.start()
-        wait_for("line in the log", lambda: "invalid credentials" in topics.log)
+        until("line in the log", lambda: "invalid credentials" in topics.log)
         assert "invalid credentials" in topics.unmet()["kafka"]
     finally:
         topics.environment["KAFKA_SASL_PASSWORD"] = right
         topics.terminate()
     topics.start()
-    wait_for("topics", topics.ready)
+    until("topics", topics.ready)
 
 
 def test_others_are_not_let_in(stack: Stack) -> None:
@@ -137,7 +137,7 @@ def test_passwords_are_nowhere_to_be_seen(stack: Stack) -> None:
         seen += command_lines()
         return "started" in broker.log[said:]
 
-    wait_for("start of the broker", started, 180)
+    until("start of the broker", started, 180)
     assert "kafka.admin.ConfigCommand" in seen
     work = Path(broker.environment["KAFKA_WORK_DIR"])
     assert [path.name for path in work.iterdir() if stat.S_IMODE(path.stat().st_mode) & 0o077] == []

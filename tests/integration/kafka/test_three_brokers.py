@@ -8,8 +8,8 @@ from collections.abc import Callable
 from cctv_common.kafka import client_config, consumer_config, producer_config
 from cctv_common.settings import KafkaSettings
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from waiting import until
 
-from tests.integration.conftest import wait_for
 from tests.integration.kafka.conftest import Stack
 
 
@@ -23,7 +23,7 @@ def test_one_of_three_may_fail(stack_of: Callable[..., Stack]) -> None:
         partitions = stack.admin.list_topics("videocam", timeout=10).topics["videocam"].partitions
         return {partition.leader for partition in partitions.values()} == {0, 1, 2}
 
-    wait_for("a leader for each partition", led)
+    until("a leader for each partition", led)
 
     # Whoever leads a partition, and one of those who know about it.
     stack["kafka-1"].kill()
@@ -49,7 +49,7 @@ def test_one_of_three_may_fail(stack_of: Callable[..., Stack]) -> None:
         return got == {b"frame 0", b"frame 1", b"frame 2"}
 
     try:
-        wait_for("frames of all partitions", all_there)
+        until("frames of all partitions", all_there)
     finally:
         consumer.close()
 
@@ -59,7 +59,7 @@ def test_one_of_three_may_fail(stack_of: Callable[..., Stack]) -> None:
         partitions = stack.admin.list_topics("videocam", timeout=10).topics["videocam"].partitions
         return all(len(partition.isrs) == 3 for partition in partitions.values())
 
-    wait_for("replicas in sync again", in_sync)
+    until("replicas in sync again", in_sync)
 
 
 def test_one_of_each_may_lose_its_volume(stack_of: Callable[..., Stack]) -> None:
@@ -70,7 +70,7 @@ def test_one_of_each_may_lose_its_volume(stack_of: Callable[..., Stack]) -> None
     def isrs() -> list[set[int]]:
         return [set(p.isrs) for p in stack.admin.list_topics("kept", timeout=10).topics["kept"].partitions.values()]
 
-    wait_for("all replicas in sync", lambda: isrs() == [{0, 1, 2}] * 3)
+    until("all replicas in sync", lambda: isrs() == [{0, 1, 2}] * 3)
     acknowledged: list[tuple[int, bytes]] = []
 
     def note(error: KafkaError | None, record: Message) -> None:
@@ -86,7 +86,7 @@ def test_one_of_each_may_lose_its_volume(stack_of: Callable[..., Stack]) -> None
 
     def acknowledge(count: int) -> None:
         wanted = len(acknowledged) + count
-        wait_for("acknowledged records", lambda: send() or len(acknowledged) >= wanted, 180)
+        until("acknowledged records", lambda: send() or len(acknowledged) >= wanted, 180)
 
     acknowledge(30)
     for name, variable in (("kafka-1", "KAFKA_LOG_DIRS"), ("zookeeper-2", "ZOO_DATA_DIR")):
@@ -97,7 +97,7 @@ def test_one_of_each_may_lose_its_volume(stack_of: Callable[..., Stack]) -> None
     for name in ("kafka-1", "zookeeper-2"):
         stack[name].start()
     acknowledge(30)
-    wait_for("the new replica in sync", lambda: isrs() == [{0, 1, 2}] * 3, 180)
+    until("the new replica in sync", lambda: isrs() == [{0, 1, 2}] * 3, 180)
 
     # Another one goes, so that some partitions are led by the one that began anew.
     stack["kafka-0"].kill()
@@ -114,6 +114,6 @@ def test_one_of_each_may_lose_its_volume(stack_of: Callable[..., Stack]) -> None
         return got >= set(acknowledged)
 
     try:
-        wait_for("every acknowledged record", all_there, 120)
+        until("every acknowledged record", all_there, 120)
     finally:
         consumer.close()

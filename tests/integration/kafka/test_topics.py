@@ -12,8 +12,9 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import ConfigResource
 from ports import free_port
+from waiting import until
 
-from tests.integration.conftest import Kafka, wait_for
+from tests.integration.conftest import Kafka
 from tests.integration.kafka.conftest import Stack, Topics
 
 
@@ -61,19 +62,19 @@ def partitions(kafka: Kafka, name: str) -> dict[int, Any]:
 def test_makes_a_topic_once(kafka: Kafka, keep: Callable[..., Topics], name: str) -> None:
     wanted = {"name": name, "partitions": 2, "config": {"retention.ms": 60000, "unclean.leader.election.enable": True}}
     service = keep(wanted)
-    wait_for("topic", service.ready)
+    until("topic", service.ready)
     assert [partition.leader for partition in partitions(kafka, name).values()] == [0, 0]
     assert configuration(kafka, name)["unclean.leader.election.enable"] == "true"
 
     again = keep(wanted)
-    wait_for("second look", again.ready)
+    until("second look", again.ready)
     assert again.said("topic created") == again.said("topic configured") == []
 
 
 def test_changes_only_what_differs(kafka: Kafka, keep: Callable[..., Topics], name: str) -> None:
-    wait_for("topic", keep({"name": name, "config": {"retention.ms": 60000, "segment.ms": 10000}}).ready)
+    until("topic", keep({"name": name, "config": {"retention.ms": 60000, "segment.ms": 10000}}).ready)
     service = keep({"name": name, "partitions": 3, "config": {"retention.ms": 30000}})
-    wait_for("changed topic", service.ready)
+    until("changed topic", service.ready)
     assert len(partitions(kafka, name)) == 3
     (said,) = service.said("topic configured")
     assert said["config"] == {"retention.ms": "30000"}
@@ -92,11 +93,11 @@ def test_changes_only_what_differs(kafka: Kafka, keep: Callable[..., Topics], na
 def test_what_cannot_be_stops_no_other(
     kafka: Kafka, keep: Callable[..., Topics], name: str, refused: dict[str, Any], problem: str
 ) -> None:
-    wait_for("topic", keep({"name": name, "partitions": 3}).ready)
+    until("topic", keep({"name": name, "partitions": 3}).ready)
     service = keep({"name": name, **refused}, {"name": f"{name}-other"})
-    wait_for("other topic", lambda: partitions(kafka, f"{name}-other"))
-    wait_for("problem", lambda: problem in service.unmet().get(f"topic {name}", ""))
-    wait_for("other topic's readiness", lambda: set(service.unmet()) == {f"topic {name}"})
+    until("other topic", lambda: partitions(kafka, f"{name}-other"))
+    until("problem", lambda: problem in service.unmet().get(f"topic {name}", ""))
+    until("other topic's readiness", lambda: set(service.unmet()) == {f"topic {name}"})
     (line,) = [line for line in service.said("not as wanted") if problem in line["problem"]]
     assert line["what"] == f"topic {name}"
     assert len(partitions(kafka, name)) >= 3
@@ -104,20 +105,20 @@ def test_what_cannot_be_stops_no_other(
 
 def test_waits_for_brokers_that_are_missing(keep: Callable[..., Topics], name: str) -> None:
     service = keep({"name": name, "replication_factor": 2})
-    wait_for("problem", lambda: "1 brokers answer" in service.unmet().get(f"topic {name}", ""))
+    until("problem", lambda: "1 brokers answer" in service.unmet().get(f"topic {name}", ""))
 
 
 def test_a_topic_that_went_away_comes_back(kafka: Kafka, keep: Callable[..., Topics], name: str) -> None:
     service = keep({"name": name})
-    wait_for("topic", service.ready)
+    until("topic", service.ready)
     kafka.admin.delete_topics([name], operation_timeout=10)[name].result(20)
-    wait_for("topic made again", lambda: len(service.said("topic created")) == 2)
-    wait_for("topic", service.ready)
+    until("topic made again", lambda: len(service.said("topic created")) == 2)
+    until("topic", service.ready)
 
 
 def test_counts_what_groups_have_left(kafka: Kafka, keep: Callable[..., Topics], name: str) -> None:
     service = keep({"name": name})
-    wait_for("topic", service.ready)
+    until("topic", service.ready)
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
     for __ in range(5):
         producer.produce(name, b"x")
@@ -125,23 +126,23 @@ def test_counts_what_groups_have_left(kafka: Kafka, keep: Callable[..., Topics],
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": name})
     consumer.commit(offsets=[TopicPartition(name, 0, 2)], asynchronous=False)
     line = f'cctv_kafka_group_lag_records{{group="{name}",topic="{name}"}} 3.0'
-    wait_for("lag", lambda: line in service.metrics().splitlines())
+    until("lag", lambda: line in service.metrics().splitlines())
     consumer.close()
 
 
 def test_outlives_outages_of_the_broker(kafka: Kafka, keep: Callable[..., Topics], name: str) -> None:
     service = keep({"name": name})
-    wait_for("topic", service.ready)
+    until("topic", service.ready)
     for __ in range(2):
         kafka.kill()
-        wait_for("note of the outage", lambda: "no broker answers" in service.unmet().get("kafka", ""))
+        until("note of the outage", lambda: "no broker answers" in service.unmet().get("kafka", ""))
         kafka.start()
-        wait_for("topic", service.ready)
+        until("topic", service.ready)
 
 
 def test_starts_before_the_brokers_have_a_name(keep: Callable[..., Topics], name: str) -> None:
     service = keep({"name": name}, brokers=f"kafka-0.does-not-exist.invalid:{free_port()}")
-    wait_for("problem", lambda: "no broker answers" in service.unmet().get("kafka", ""))
+    until("problem", lambda: "no broker answers" in service.unmet().get("kafka", ""))
     assert service.alive()
     service.terminate()
     assert service.process is not None and service.process.returncode == 0
@@ -160,4 +161,4 @@ def test_a_lone_broker_that_lost_its_volume_serves_again(stack_of: Callable[...,
         videocam = stack.admin.list_topics(timeout=10).topics.get("videocam")
         return videocam is not None and {partition.leader for partition in videocam.partitions.values()} == {0}
 
-    wait_for("leader of all partitions", led)
+    until("leader of all partitions", led)

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import until
 
-from tests.integration.runtime.test_local_runtime import ROOT, Machine, settings, until
+from tests.integration.runtime.test_local_runtime import ROOT, Machine, settings
 
 PASSWORD = 'geh"eim/sehr?ä&7x'
 CAMERA = "kam-era:pass7wort"
@@ -59,7 +60,7 @@ def test_an_archive_tells_all_but_secrets(machine: Machine, tmp_path: Path) -> N
     secrets = base64.b64encode(json.dumps([secret]).encode()).decode()
     machine.apply(settings(SAYS=said), machine.app("app", env=env), settings("other"), secrets=secrets)
     log = tmp_path / "state/logs/app-0.log"
-    until(lambda: log.exists() and "says" in log.read_text())
+    until("word of the app", lambda: log.exists() and "says" in log.read_text())
     assert PASSWORD in log.read_text()
 
     archive = tmp_path / "support/found.tar.gz"

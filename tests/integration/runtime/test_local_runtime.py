@@ -6,14 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ports import free_port
+from waiting import until
 
 ROOT = Path(__file__).resolve().parents[3]
 MODULES = "ansible_collections.cctv.pipeline.plugins.modules"
@@ -32,14 +32,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_): pass
 http.server.HTTPServer((os.environ["POD_IP"], int(os.environ["PORT"])), Handler).serve_forever()
 """
-
-
-def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-    return value
 
 
 class Machine:
@@ -197,7 +189,7 @@ def test_what_dies_or_hangs_is_started_again(machine: Machine, blow: signal.Sign
     machine.apply(settings(), machine.app())
     pid = machine.pods()["app-0"]["pid"]
     os.kill(pid, blow)
-    until(lambda: machine.pods()["app-0"]["ready"] and machine.pods()["app-0"]["pid"] != pid)
+    until("other process", lambda: machine.pods()["app-0"]["ready"] and machine.pods()["app-0"]["pid"] != pid)
     assert machine.environment("app-0")["SAYS"] == "hello"
 
 
@@ -208,7 +200,7 @@ def test_processes_end_with_their_supervisor_even_when_it_is_killed(machine: Mac
     children = [int(pid) for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()]
     assert len(children) == 2  # the app and the prober
     os.kill(supervisor, signal.SIGKILL)
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
+    until("end of the children", lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
     assert machine.supervisor()["changed"] is True
     assert machine.apply(settings(), machine.app())["added"] == ["app-0"]
 

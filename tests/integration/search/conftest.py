@@ -18,8 +18,9 @@ import pytest
 from confluent_kafka import Producer
 from filebeat import program as filebeat_program
 from ports import free_port
+from waiting import until
 
-from tests.integration.conftest import ROOT, Daemon, Elasticsearch, Kafka, wait_for
+from tests.integration.conftest import ROOT, Daemon, Elasticsearch, Kafka
 
 SOURCES = os.pathsep.join(str(ROOT / "services" / name) for name in ("common", "indices"))
 TODAY = datetime.datetime.now(datetime.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -169,7 +170,7 @@ class Chain:
     def wait_found(self, ids: Iterable[str], index: str = "detections") -> None:
         """Return once exactly these documents are there."""
         wanted = set(ids)
-        wait_for(f"{len(wanted)} documents in {index}", lambda: set(self.found(index)) == wanted, 90)
+        until(f"{len(wanted)} documents in {index}", lambda: set(self.found(index)) == wanted, 90)
 
     def close(self) -> None:
         for daemon in self.started:

@@ -7,7 +7,9 @@ import urllib.error
 from collections.abc import Callable
 from typing import Any
 
-from tests.integration.conftest import Kafka, wait_for
+from waiting import until
+
+from tests.integration.conftest import Kafka
 from tests.integration.search.conftest import TODAY, Chain
 
 Detection = Callable[..., dict[str, Any]]
@@ -22,7 +24,7 @@ def test_each_detection_is_there_once_as_it_was_sent(chain: Chain, detection: De
     assert [found[document["id"]] for document in sent] == sent
     # Another group reads all of it again.
     again = chain.filebeat(FILEBEAT_GROUP=f"again-{chain.topic}")
-    wait_for("records read again", lambda: again.stats("libbeat.output.events.duplicates") == 500)
+    until("records read again", lambda: again.stats("libbeat.output.events.duplicates") == 500)
     assert chain.found() == found
     assert chain.found("dead-letters") == {}
 
@@ -46,12 +48,12 @@ def test_nothing_is_lost_while_elasticsearch_is_away(chain: Chain, detection: De
     chain.wait_found(document["id"] for document in sent[:100])
     chain.elasticsearch.kill()
     chain.send(*sent[100:200])
-    wait_for("records that wait", lambda: filebeat.stats("libbeat.pipeline.events.active") == 100)
+    until("records that wait", lambda: filebeat.stats("libbeat.pipeline.events.active") == 100)
     # What it holds is not committed: another one has it again.
     filebeat.kill()
     chain.send(*sent[200:300])
     filebeat.start()
-    wait_for("records that wait", lambda: filebeat.stats("libbeat.pipeline.events.active") >= 200)
+    until("records that wait", lambda: filebeat.stats("libbeat.pipeline.events.active") >= 200)
     chain.elasticsearch.start()
     chain.send(*sent[300:])
     chain.wait_found(document["id"] for document in sent)
@@ -67,7 +69,7 @@ def test_nothing_is_lost_while_elasticsearch_hangs_or_the_broker_dies(
     chain.wait_found(document["id"] for document in sent[:100])
     chain.elasticsearch.stop()
     chain.send(*sent[100:200])
-    wait_for("records that wait", lambda: filebeat.stats("libbeat.pipeline.events.active") == 100)
+    until("records that wait", lambda: filebeat.stats("libbeat.pipeline.events.active") == 100)
     chain.elasticsearch.cont()
     kafka.kill()
     kafka.start()
@@ -77,14 +79,14 @@ def test_nothing_is_lost_while_elasticsearch_hangs_or_the_broker_dies(
 
 def test_what_is_no_detection_is_kept_beside(chain: Chain, detection: Detection) -> None:
     chain.indices()
-    wait_for("templates", lambda: "dead-letters" in json.dumps(chain.elasticsearch.ask("/_index_template")))
+    until("templates", lambda: "dead-letters" in json.dumps(chain.elasticsearch.ask("/_index_template")))
     good = detection(1)
     refused = [detection(2, colour="red"), detection(3, frame="three"), detection(4, **{"@timestamp": "yesterday"})]
     refused += [detection(5, id=5), detection(6, id="../../etc"), detection(7, error="none"), {"camera": "gate"}]
     broken = [b"{nonsense", b"[1]", b'"text"', b"null", b"5", b"", b"\xff\xfe", None]
     chain.send(*refused, *broken, good)
     chain.filebeat()
-    wait_for("refused documents", lambda: len(chain.found("dead-letters")) == len(refused) + len(broken), 90)
+    until("refused documents", lambda: len(chain.found("dead-letters")) == len(refused) + len(broken), 90)
     chain.wait_found([good["id"]])
     kept = chain.found("dead-letters")
     messages = [said["message"] for said in kept.values()]
@@ -93,7 +95,7 @@ def test_what_is_no_detection_is_kept_beside(chain: Chain, detection: Detection)
     assert "strict" in kept[refused[0]["id"]]["error.message"]
     # Read again, they are the same.
     again = chain.filebeat(FILEBEAT_GROUP=f"again-{chain.topic}")
-    wait_for("records read again", lambda: again.stats("libbeat.output.events.duplicates") == len(kept) + 1)
+    until("records read again", lambda: again.stats("libbeat.output.events.duplicates") == len(kept) + 1)
     assert chain.found("dead-letters") == kept
 
 
@@ -105,7 +107,7 @@ def test_a_full_disk_makes_documents_wait(chain: Chain, detection: Detection) ->
     # What Elasticsearch does to each index below its flood stage.
     block(chain, "read_only_allow_delete", True)
     chain.send(second)
-    wait_for("refusal", lambda: filebeat.stats("libbeat.output.events.toomany") > 0)
+    until("refusal", lambda: filebeat.stats("libbeat.output.events.toomany") > 0)
     block(chain, "read_only_allow_delete", None)
     chain.wait_found([first["id"], second["id"]])
     assert chain.found("dead-letters") == {}
@@ -113,7 +115,7 @@ def test_a_full_disk_makes_documents_wait(chain: Chain, detection: Detection) ->
 
 def test_a_detection_that_met_a_block_is_accepted_when_that_is_gone(chain: Chain, detection: Detection) -> None:
     service = chain.indices()
-    wait_for("readiness", service.ready)
+    until("readiness", service.ready)
     chain.filebeat()
     sent = [detection(frame) for frame in range(20)]
     chain.send(*sent[:10])
@@ -121,12 +123,12 @@ def test_a_detection_that_met_a_block_is_accepted_when_that_is_gone(chain: Chain
     block(chain, "write", True)
     chain.send(*sent[10:])
     chain.wait_found((document["id"] for document in sent[10:]), "dead-letters")
-    wait_for("note of the block", lambda: "write" in service.unmet().get("blocks", ""))
+    until("note of the block", lambda: "write" in service.unmet().get("blocks", ""))
     block(chain, "write", None)
     chain.wait_found(document["id"] for document in sent)
     found = chain.found()
     assert [found[document["id"]] for document in sent] == sent
-    wait_for("no dead letters", lambda: chain.found("dead-letters") == {})
+    until("no dead letters", lambda: chain.found("dead-letters") == {})
 
 
 def block(chain: Chain, name: str, value: bool | None) -> None:

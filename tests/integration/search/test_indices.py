@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.integration.conftest import wait_for
+from waiting import until
+
 from tests.integration.search.conftest import TODAY, Chain
 from tests.integration.search.test_filebeat import block
 
@@ -25,12 +26,12 @@ def names(chain: Chain) -> set[str]:
 
 def test_templates_and_the_alias_are_there_and_come_back(chain: Chain) -> None:
     service = chain.indices()
-    wait_for("readiness", service.ready)
+    until("readiness", service.ready)
     assert names(chain) == {f"detections-{TODAY:%Y.%m.%d}"}
     assert chain.found() == {}
     before = chain.elasticsearch.ask("/_index_template/detections")
     chain.elasticsearch.ask("/_index_template/detections", method="DELETE")
-    wait_for("template", lambda: service.log.count('"template made"') == 3)
+    until("template", lambda: service.log.count('"template made"') == 3)
     assert chain.elasticsearch.ask("/_index_template/detections") == before
 
 
@@ -40,17 +41,17 @@ def test_a_changed_template_lets_the_days_index_take_its_fields(chain: Chain, de
     del template["template"]["mappings"]["properties"]["faces_blurred"]
     chain.elasticsearch.ask("/_index_template/detections", template, "PUT")
     chain.elasticsearch.ask(f"/detections-{TODAY:%Y.%m.%d}", method="PUT")
-    wait_for("readiness", chain.indices().ready)
+    until("readiness", chain.indices().ready)
     index(chain, detection(1))
     chain.wait_found([detection(1)["id"]])
 
 
 def test_counts_what_can_be_found(chain: Chain, detection: Detection) -> None:
     service = chain.indices()
-    wait_for("readiness", service.ready)
+    until("readiness", service.ready)
     index(chain, detection(1), detection(2))
     chain.elasticsearch.ask("/_refresh", method="POST")
-    wait_for("count", lambda: "cctv_indices_detections 2.0" in service.metrics().splitlines())
+    until("count", lambda: "cctv_indices_detections 2.0" in service.metrics().splitlines())
 
 
 def test_only_days_that_are_over_for_long_enough_are_removed(chain: Chain, detection: Detection) -> None:
@@ -61,38 +62,38 @@ def test_only_days_that_are_over_for_long_enough_are_removed(chain: Chain, detec
     chain.elasticsearch.ask("/detections-by-hand", method="PUT")
     chain.elasticsearch.ask("/_refresh", method="POST")
     service = chain.indices(ELASTICSEARCH_RETENTION_DAYS="3")
-    wait_for("readiness", service.ready)
-    wait_for("removal", lambda: len(names(chain)) == 3)
+    until("readiness", service.ready)
+    until("removal", lambda: len(names(chain)) == 3)
     chain.wait_found(document["id"] for document in kept)
     assert "detections-by-hand" in names(chain)
 
 
 def test_an_outage_and_a_block_are_told_and_outlived(chain: Chain) -> None:
     service = chain.indices()
-    wait_for("readiness", service.ready)
+    until("readiness", service.ready)
     block(chain, "read_only_allow_delete", True)
-    wait_for("note of the block", lambda: "read_only_allow_delete" in service.unmet().get("blocks", ""))
+    until("note of the block", lambda: "read_only_allow_delete" in service.unmet().get("blocks", ""))
     block(chain, "read_only_allow_delete", None)
-    wait_for("readiness", service.ready)
+    until("readiness", service.ready)
     chain.elasticsearch.kill()
-    wait_for("note of the outage", lambda: "does not answer" in service.unmet().get("elasticsearch", ""))
+    until("note of the outage", lambda: "does not answer" in service.unmet().get("elasticsearch", ""))
     chain.elasticsearch.start()
-    wait_for("readiness", service.ready)
+    until("readiness", service.ready)
     service.terminate()
     assert service.process is not None and service.process.returncode == 0
 
 
 def test_refused_documents_are_told(chain: Chain) -> None:
     service = chain.indices()
-    wait_for("readiness", service.ready)
+    until("readiness", service.ready)
     chain.elasticsearch.ask("/dead-letters/_doc/1", {"@timestamp": "2020-01-01T00:00:00Z", "a": 1}, "PUT")
     chain.elasticsearch.ask("/dead-letters/_doc/2", {"@timestamp": f"{TODAY:%Y-%m-%d}", "a": {"b": 1}}, "PUT")
-    wait_for("note of them", lambda: '"documents were refused"' in service.log)
+    until("note of them", lambda: '"documents were refused"' in service.log)
 
 
 def test_what_is_gone_comes_back_from_a_snapshot(chain: Chain, detection: Detection) -> None:
     service = chain.indices(ELASTICSEARCH_SNAPSHOTS="true")
-    wait_for("readiness", service.ready)
+    until("readiness", service.ready)
     gone, there = [detection(frame, days_ago=1) for frame in range(20)], detection(1)
     index(chain, *gone, there)
     service.once("snapshot", "before")

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from cctv_common.kafka import client_config
 from confluent_kafka import Producer
+from waiting import until
 
-from tests.integration.conftest import Elasticsearch, wait_for
+from tests.integration.conftest import Elasticsearch
 from tests.integration.kafka.conftest import Stack, stack_of
 from tests.integration.search.conftest import Filebeat
 
@@ -46,7 +47,7 @@ def test_detections_arrive(
     filebeat = Filebeat(tmp_path, program, {**client, "ELASTICSEARCH_URL": elasticsearch.url})
     filebeat.start()
     try:
-        wait_for("detection", lambda: filebeat.stats("libbeat.output.events.acked") == 1)
+        until("detection", lambda: filebeat.stats("libbeat.output.events.acked") == 1)
         elasticsearch.ask("/detections/_refresh", method="POST")
         found = elasticsearch.ask(f"/detections/_search?q=id:{sent['id']}")
         assert [hit["_source"] for hit in found["hits"]["hits"]] == [sent]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
     regression_pb2,
 )
+from waiting import until
 
 from .conftest import Server, Start
 
@@ -46,13 +46,6 @@ model_config_list {
   config { name: "half_plus_three" base_path: "%(folder)s/half_plus_three" model_platform: "tensorflow" }
 }
 """
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def put(folder: Path, model: Path) -> None:
@@ -117,13 +110,16 @@ class TestHotReload:
             client.start()
         try:
             for version in (2, 3):
-                wait_for(lambda: all(version - 1 in client.answers for client in clients))  # noqa: B023
+                until(
+                    "answer of the version before to each",
+                    lambda: all(version - 1 in client.answers for client in clients),  # noqa: B023
+                )
                 put(tmp_path / "half" / str(version), exported / str(version))
-            wait_for(lambda: all(3 in client.answers for client in clients))
-            wait_for(lambda: states(server.url) == {"3": "AVAILABLE", "2": "END", "1": "END"})
+            until("answer of the newest to each", lambda: all(3 in client.answers for client in clients))
+            until("end of the older ones", lambda: states(server.url) == {"3": "AVAILABLE", "2": "END", "1": "END"})
             (tmp_path / "half" / "3").unlink()  # and back, as one does with a version that is no good
-            wait_for(lambda: all(client.answers[-1] == 2 for client in clients))
-            wait_for(lambda: states(server.url)["3"] == "END")
+            until("way back for each", lambda: all(client.answers[-1] == 2 for client in clients))
+            until("end of the newest", lambda: states(server.url)["3"] == "END")
         finally:
             for client in clients:
                 client.stop()

@@ -10,10 +10,9 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -26,6 +25,7 @@ from cctv_detection import document, draw
 from cctv_detection.detection import Box, Detection
 from elasticsearch import Elasticsearch
 from ports import free_port
+from waiting import until
 
 ROOT = Path(__file__).parents[3]
 SERVICES = os.pathsep.join(str(ROOT / "services" / name) for name in ("common", "ui"))
@@ -92,16 +92,6 @@ def jpeg(name: str) -> tuple[bytes, int, int]:
     draw.boxes(picture, photo.objects, photo.faces)
     height, width = picture.shape[:2]
     return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes(), width, height
-
-
-def until(what: str, condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
-    """Return what ``condition`` returns once it is true; fail naming ``what`` otherwise."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"no {what} within {timeout_s:g} s")
-        time.sleep(0.05)
-    return found
 
 
 class Recorder:

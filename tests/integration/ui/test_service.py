@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from cctv_common.settings import EXIT_CONFIG
-from integration.ui.helpers import NINE, Service, Site, basic, until
+from integration.ui.helpers import NINE, Service, Site, basic
 from ports import free_port
+from waiting import until
 
 Start = Callable[..., Service]
 MakeSite = Callable[..., Site]

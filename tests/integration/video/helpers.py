@@ -25,6 +25,7 @@ from cctv_video.hub import Hub
 from cctv_video.server import Server, listen
 from confluent_kafka import Producer
 from prometheus_client import CollectorRegistry
+from waiting import until
 
 ROOT = Path(__file__).parents[3]
 SERVICES = os.pathsep.join(str(ROOT / "services" / name) for name in ("common", "video"))
@@ -47,16 +48,6 @@ def frame(camera: str, number: int, epoch: int = 1, label: str = "espresso", pic
     data = picture or PICTURES[number % len(PICTURES)]
     height, width = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape[:2] if picture else (180, 320)
     return Frame(camera, epoch, number, int(time.time() * 1000), width, height, data, (Prediction("m", label, 0.9),))
-
-
-def until(what: str, condition: Callable[[], Any], timeout_s: float = 30.0) -> Any:
-    """Return what ``condition`` returns once it is true; fail naming ``what`` otherwise."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"no {what} within {timeout_s:g} s")
-        time.sleep(0.02)
-    return found
 
 
 class Feed:

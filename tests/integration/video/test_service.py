@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import NewPartitions
 from integration.video.crowd import Crowd
-from integration.video.helpers import Feed, Sender, Service, Viewer, frame, jpeg, until
+from integration.video.helpers import Feed, Sender, Service, Viewer, frame, jpeg
 from ports import free_port
+from waiting import until
 
 Start = Callable[..., Service]
 
@@ -98,7 +99,7 @@ def test_kafka_is_killed_and_comes_back(kafka: Any, topic: str, start: Start) ->
         assert service.status("/healthz") == service.status("/readyz") == 200
         assert service.status("/cameras/gate/snapshot.jpg") == 200
         kafka.start()
-        until("frames", lambda: service.cameras()["gate"]["state"] == "live", 60)
+        until("frames", lambda: service.cameras()["gate"]["state"] == "live")
         viewer.picture("gate")  # in the very stream that was open all the time
     assert any("in trouble" in line for line in service.lines)
     assert sum("in trouble" in line for line in service.lines) <= 3
@@ -114,7 +115,7 @@ def test_kafka_hangs_and_goes_on(kafka: Any, topic: str, start: Start) -> None:
         until("silence", lambda: service.cameras()["gate"]["state"] == "silent")
         assert service.status("/healthz") == 200
         kafka.cont()
-        until("frames", lambda: service.cameras()["gate"]["state"] == "live", 60)
+        until("frames", lambda: service.cameras()["gate"]["state"] == "live")
 
 
 def test_of_200_viewers_100_take_nothing_which_costs_no_memory_and_harms_nobody(

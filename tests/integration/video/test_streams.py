@@ -11,7 +11,8 @@ from collections.abc import Callable
 import pytest
 from ansible_collections.cctv.pipeline.plugins.module_utils.reach import Direct, credentials
 from cctv_common.jpeg import dimensions
-from integration.video.helpers import Answer, Feed, Site, Viewer, frame, jpeg, until
+from integration.video.helpers import Answer, Feed, Site, Viewer, frame, jpeg
+from waiting import until
 
 MakeSite = Callable[..., Site]
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from cctv_common.health import Health
 from cctv_common.images import MARKER
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
+from waiting import until
 
 from .conftest import files, image
 
@@ -50,13 +50,6 @@ class Running:
         return [sample.labels["reason"] for sample in metric.samples if sample.value]
 
 
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     running = Running(tmp_path)
@@ -66,9 +59,9 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 def test_the_first_start_makes_the_store(running: Running, tmp_path: Path) -> None:
     running.writer.begin(first=True)
-    until((tmp_path / MARKER).exists)
+    until("store", (tmp_path / MARKER).exists)
     running.writer.submit([image(NAME)])
-    until(running.writer.idle.is_set)
+    until("end of the writing", running.writer.idle.is_set)
     assert files(tmp_path) == {NAME: image(NAME).content}
     assert running.told() == ""
 
@@ -77,14 +70,14 @@ def test_a_later_start_waits_for_the_store_that_there_was(running: Running, tmp_
     with capture_logs() as logs:
         running.writer.begin(first=False)
         running.writer.submit([image(NAME)])
-        until(lambda: running.reason() == ["absent"])
+        until("word of it", lambda: running.reason() == ["absent"])
         for __ in range(10):
             running.writer.tell()
         assert not running.writer.idle.is_set()
         assert list(tmp_path.iterdir()) == []
         (tmp_path / MARKER).touch()
-        until(running.writer.idle.is_set)
-        until(lambda: running.told() == "")
+        until("end of the writing", running.writer.idle.is_set)
+        until("word that it is usable", lambda: running.told() == "")
     assert files(tmp_path) == {NAME: image(NAME).content}
     assert running.reason() == []
     assert [entry["event"] for entry in logs] == ["waiting for the image store", "the image store can be used"]
@@ -92,9 +85,9 @@ def test_a_later_start_waits_for_the_store_that_there_was(running: Running, tmp_
 
 def test_a_store_that_goes_is_noticed_with_nothing_to_write(running: Running, tmp_path: Path) -> None:
     running.writer.begin(first=True)
-    until((tmp_path / MARKER).exists)
+    until("store", (tmp_path / MARKER).exists)
     (tmp_path / MARKER).unlink()
-    until(lambda: running.reason() == ["absent"])
+    until("word of it", lambda: running.reason() == ["absent"])
 
 
 def test_nothing_is_written_before_it_is_known_whose_store_it_is(running: Running, tmp_path: Path) -> None:
@@ -103,13 +96,13 @@ def test_nothing_is_written_before_it_is_known_whose_store_it_is(running: Runnin
     assert not running.writer.idle.wait(0.2)
     assert files(tmp_path) == {}
     running.writer.begin(first=False)
-    until(running.writer.idle.is_set)
+    until("end of the writing", running.writer.idle.is_set)
 
 
 def test_it_ends_while_the_store_is_away(tmp_path: Path) -> None:
     running = Running(tmp_path)
     running.writer.begin(first=False)
     running.writer.submit([image(NAME)])
-    until(lambda: running.reason() == ["absent"])
+    until("word of it", lambda: running.reason() == ["absent"])
     running.stop()
     assert not running.writer.idle.is_set()

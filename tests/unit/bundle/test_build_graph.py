@@ -9,12 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.cctv.pipeline.plugins.plugin_utils.build_graph import Build, Failed, Step, Task, remove, tree
+from waiting import until
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -201,23 +201,16 @@ def test_a_build_that_is_killed_leaves_nothing_running_and_goes_on(bench: Bench,
         [sys.executable, "-c", KILLED, str(bench.cache), str(child)],
         env=os.environ | {"PYTHONPATH": str(ROOT / "collections")},
     )
-    wait_for(lambda: child.exists() and child.read_text().strip() != "")
+    until("process that runs", lambda: child.exists() and child.read_text().strip() != "")
     pid = int(child.read_text())
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    wait_for(lambda: not alive(pid))
+    until("end of the process", lambda: not alive(pid))
     assert list((bench.cache / "work").iterdir()) != []
     build = bench.run(bench.step("one", "1"), bench.step("two", "2", ("one",)))
     assert bench.done == ["two"]
     assert content(build, "two") == "1;2;"
     assert list((bench.cache / "work").iterdir()) == []
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_result_that_is_elsewhere_is_asked_for(bench: Bench, tmp_path: Path) -> None:

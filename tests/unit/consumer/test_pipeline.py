@@ -27,6 +27,7 @@ POISON = PICTURE[:-4] + b"\xfe\xed\xff\xd9"
 
 
 def wait_for(what: str, condition: Callable[[], object]) -> None:
+    """Asks more often than waiting.until: as long as a call is held here, so much the pipeline takes it to cost."""
     deadline = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < deadline, f"no {what}"

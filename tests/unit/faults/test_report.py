@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from faults.report import DetectionRow, LiveRow, page, read
+
+from benchmarks import results
 
 STILL = LiveRow(name="killed-video", what="SIGKILL to video", goal_s=10, still_s={"gate": 3.2, "yard": 11.0})
 FOUND = DetectionRow(
@@ -59,3 +64,8 @@ def test_a_picture_that_stood_still_fails_nothing_and_a_camera_that_stays_dead_d
 def test_what_a_program_said_stays_in_its_cell() -> None:
     row = DetectionRow(name="a", what="b", problem="nothing could be counted:\n  a | b")
     assert r"| **no** | nothing could be counted: a \| b | - | - |" in page([row])
+
+
+def test_a_row_is_made_without_git_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    assert "commit unknown" in LiveRow(name="killed-video", what="SIGKILL to video", goal_s=10).measured

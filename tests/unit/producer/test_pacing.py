@@ -141,6 +141,33 @@ def test_key_frames_that_become_rare_are_waited_for_once_and_then_all_is_decoded
     assert all(wanted for __, wanted in rare[100:])
 
 
+def test_a_busy_machine_that_reads_them_late_still_decodes_key_frames_alone() -> None:
+    frames = KeyFrames(rate=1)
+    for number in range(1000):
+        late = 0.7 if number % 75 < 25 else 0.0
+        wanted = frames.wants(number % 25 == 0, number / 25 + late, stamp=5000 + number / 25)
+        assert number < 100 or wanted == (number % 25 == 0)
+
+
+@pytest.mark.parametrize("speed", [0.5, 0.0])
+def test_a_stream_whose_clock_is_slow_is_soon_decoded_whole(speed: float) -> None:
+    frames = KeyFrames(rate=2)
+    wanted = [frames.wants(number % 25 == 0, number / 25, stamp=speed * number / 25) for number in range(1000)]
+    assert not all(wanted[:250])
+    assert all(wanted[250:])
+
+
+def test_frames_that_are_shown_before_their_key_frame_change_nothing() -> None:
+    frames = KeyFrames(rate=1)
+    order = [0, -2, -1, *range(1, 23)]
+    wanted = [
+        frames.wants(number == 0, second + place / 25, stamp=second + number / 25)
+        for second in range(20)
+        for place, number in enumerate(order)
+    ]
+    assert sum(wanted[100:]) == 16
+
+
 def test_a_stream_without_any_key_frame_is_decoded() -> None:
     frames = KeyFrames(rate=1)
     assert all(frames.wants(False, number / 25) for number in range(100))

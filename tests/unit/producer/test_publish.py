@@ -145,6 +145,29 @@ def test_readiness_follows_kafka_and_each_change_is_told_once() -> None:
             client.error = next(answers, None)
             return len(ready) == 6
 
-    watch(client, "videocam", health, log, Stop())  # type: ignore[arg-type]
+    watch(client, "videocam", threading.Event(), health, log, Stop())  # type: ignore[arg-type]
     assert ready == [True, True, True, False, False, True]
     assert log.said == ["Kafka is reachable", "Kafka is not reachable", "Kafka is reachable"]
+
+
+def test_frames_that_arrive_say_that_kafka_is_there_and_it_is_asked_only_without_them() -> None:
+    client, health = Client(), Health()
+    bench = Bench(client)
+    client.error = KafkaError(KafkaError._TRANSPORT)  # for whoever asks
+    ready: list[bool] = []
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            ready.append(not health.unmet())
+            return len(ready) == 2
+
+    bench.publisher.delivered.set()
+    watch(client, "videocam", bench.publisher.delivered, health, bench.log, Stop())  # type: ignore[arg-type]
+    assert ready == [True, False]
+
+
+def test_only_a_frame_that_a_broker_took_counts_as_delivered() -> None:
+    lost, taken = Bench(Client(error=KafkaError(KafkaError._MSG_TIMED_OUT))), Bench(Client())
+    for bench in (lost, taken):
+        bench.send()
+    assert (lost.publisher.delivered.is_set(), taken.publisher.delivered.is_set()) == (False, True)

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import gc
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,16 +12,3 @@ def half_plus_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SavedModel, to be linked as a version of a model."""
     gc.freeze()  # as the server does, which looks for garbage after each model that goes
     return serving_models.half_plus_two(tmp_path_factory.mktemp("half_plus_two") / "model")
-
-
-@pytest.fixture
-def eventually() -> Callable[[Callable[[], object]], None]:
-    """Waits for what a thread does."""
-
-    def wait(condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-
-    return wait

@@ -13,8 +13,7 @@ from cctv_serving.batching import Batches, Parameters, Threads
 from cctv_serving.monitoring import Monitoring
 from cctv_serving.status import ServingError
 from google.protobuf import text_format
-
-Eventually = Callable[[Callable[[], object]], None]
+from waiting import until
 
 
 class Doubler:
@@ -49,14 +48,13 @@ def clients(model: Doubler) -> Iterator[ThreadPoolExecutor]:
 class Bench:
     """Batches by the given parameters, and clients of them. While the model is held up, what they ask is gathered."""
 
-    def __init__(self, model: Doubler, clients: ThreadPoolExecutor, eventually: Eventually, text: str) -> None:
+    def __init__(self, model: Doubler, clients: ThreadPoolExecutor, text: str) -> None:
         self.model = model
         self.monitoring = Monitoring()
         said = text_format.Parse(text, messages.BatchingParameters())
         self.threads = Threads(1, "t")
         self.batches = Batches(model, Parameters.of(said), self.threads, self.monitoring)
         self._clients = clients
-        self._eventually = eventually
         self._asked = 0
 
     def ask(self, *values: Any, remaining_s: float | None = 20, wanted: Callable[[], bool] = lambda: True) -> Any:
@@ -67,7 +65,7 @@ class Bench:
     def hold_up(self) -> Future[Any]:
         self.model.may_run.clear()
         first = self.ask(100)
-        self._eventually(lambda: self.model.sizes)
+        until("run that is held up", lambda: self.model.sizes)
         return first
 
     def gather(self, *asked: tuple[float, ...], **more: Any) -> list[Future[Any]]:
@@ -76,13 +74,13 @@ class Bench:
         for values in asked:
             futures.append(self.ask(*values, **more))
             self._asked += 1
-            self._eventually(lambda: self.threads.queued() == self._asked)
+            until("request in the queue", lambda: self.threads.queued() == self._asked)
         return futures
 
 
 @pytest.fixture
-def bench(model: Doubler, clients: ThreadPoolExecutor, eventually: Eventually) -> Callable[..., Bench]:
-    return lambda text="": Bench(model, clients, eventually, text)
+def bench(model: Doubler, clients: ThreadPoolExecutor) -> Callable[..., Bench]:
+    return lambda text="": Bench(model, clients, text)
 
 
 def answers(futures: list[Future[Any]]) -> list[list[float]]:
@@ -136,7 +134,7 @@ class TestGathering:
         first = on.hold_up()
         (small,) = on.gather((1,))
         large = on.ask(2, 3, 4, 5, 6, 7, 8, 9, 10)
-        on._eventually(lambda: on.threads.queued() == 4)
+        until("requests in the queue", lambda: on.threads.queued() == 4)
         model.may_run.set()
         assert answers([first, small, large]) == [[200], [2], [4, 6, 8, 10, 12, 14, 16, 18, 20]]
         assert model.sizes == [1, 4, 4, 2]

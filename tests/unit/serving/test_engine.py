@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -10,6 +9,7 @@ import pytest
 from cctv_serving.engine import Engine, Metrics
 from cctv_serving.status import ServingError
 from prometheus_client import CollectorRegistry
+from waiting import until
 
 ANSWER = [np.array([1])]
 
@@ -28,9 +28,7 @@ def test_a_full_house_says_so_at_once_and_takes_in_again_later() -> None:
         pass
 
 
-def test_one_runs_and_others_wait_their_turn_until_their_time_is_over(
-    eventually: Callable[[Callable[[], object]], None],
-) -> None:
+def test_one_runs_and_others_wait_their_turn_until_their_time_is_over() -> None:
     engine = make_engine()
     runs, may_end = threading.Event(), threading.Event()
 
@@ -46,7 +44,7 @@ def test_one_runs_and_others_wait_their_turn_until_their_time_is_over(
         engine.run(lambda: ANSWER, 0.01, lambda: True)
     assert told.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
     second = ThreadPoolExecutor(1).submit(engine.run, lambda: ANSWER, float(2**63), lambda: True)  # no deadline
-    eventually(lambda: engine.waiting == 1)
+    until("second that waits", lambda: engine.waiting == 1)
     may_end.set()
     first.join(10)
     assert second.result(10) is ANSWER

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,7 @@ from cctv_serving.settings import Settings
 from cctv_serving.status import ServingError
 from google.protobuf import text_format
 from tensorflow_serving.apis import model_pb2
-
-Eventually = Callable[[Callable[[], object]], None]
+from waiting import until
 
 
 class House:
@@ -82,32 +80,32 @@ def house(tmp_path: Path, half_plus_two: Path) -> House:
 
 
 class TestVersions:
-    def test_a_new_one_takes_over(self, house: House, eventually: Eventually) -> None:
+    def test_a_new_one_takes_over(self, house: House) -> None:
         house.put(1)
         house.configure(M)
         assert (house.answers(), house.states()) == (1, {1: "AVAILABLE"})
         house.put(2)
         house.manager.poll()
         assert house.answers() == 2
-        eventually(lambda: house.states() == {2: "AVAILABLE", 1: "END"})
+        until("end of the old one", lambda: house.states() == {2: "AVAILABLE", 1: "END"})
         assert list(house.states()) == [2, 1]
         assert house.refuses(version=1) == (
             grpc.StatusCode.NOT_FOUND,
             "Servable not found for request: Specific(m, 1)",
         )
 
-    def test_an_old_one_that_is_needed_again_comes_back(self, house: House, eventually: Eventually) -> None:
+    def test_an_old_one_that_is_needed_again_comes_back(self, house: House) -> None:
         house.put(1)
         house.configure(M)
         newer = house.put(2)
         house.manager.poll()
-        eventually(lambda: house.states()[1] == "END")
+        until("end of the old one", lambda: house.states()[1] == "END")
         newer.unlink()
         house.manager.poll()
         assert house.answers() == 1
-        eventually(lambda: house.states() == {2: "END", 1: "AVAILABLE"})
+        until("end of the newer one", lambda: house.states() == {2: "END", 1: "AVAILABLE"})
 
-    def test_one_that_is_in_use_stays_until_it_is_not(self, house: House, eventually: Eventually) -> None:
+    def test_one_that_is_in_use_stays_until_it_is_not(self, house: House) -> None:
         house.put(1)
         house.configure(M)
         with house.manager.use(model_pb2.ModelSpec(name="m")) as model:
@@ -117,9 +115,9 @@ class TestVersions:
             assert house.answers() == 2
             call = model.prepare("", {"x": np.array([[0]], np.float32)}).call
             assert model.session.run(call.feeds, call.fetches)[0].tolist() == [[2]]
-        eventually(lambda: house.states()[1] == "END")
+        until("end of the old one", lambda: house.states()[1] == "END")
 
-    def test_nobody_finds_nothing_while_versions_change(self, house: House, eventually: Eventually) -> None:
+    def test_nobody_finds_nothing_while_versions_change(self, house: House) -> None:
         old = house.put(1)
         house.configure(M)
         stop = threading.Event()
@@ -137,7 +135,10 @@ class TestVersions:
                     house.manager.poll()
                     old.unlink()
                     old = new
-                    eventually(lambda: all(answers and answers[-1] == max(house.states()) for answers in seen))
+                    until(
+                        "answer of the new one to each",
+                        lambda: all(answers and answers[-1] == max(house.states()) for answers in seen),
+                    )
             finally:
                 stop.set()
             for one in asking:
@@ -146,13 +147,13 @@ class TestVersions:
             assert sorted(set(answers)) == [1, 2, 3, 4, 5]
             assert answers == sorted(answers)
 
-    def test_policies_change_while_it_runs(self, house: House, eventually: Eventually) -> None:
+    def test_policies_change_while_it_runs(self, house: House) -> None:
         for version in (1, 2, 3):
             house.put(version)
         house.configure(f"{M} model_version_policy {{ latest {{ num_versions: 2 }} }}")
         assert house.states() == {3: "AVAILABLE", 2: "AVAILABLE"}
         house.configure(f"{M} model_version_policy {{ specific {{ versions: 1 }} }}")
-        eventually(lambda: house.states() == {3: "END", 2: "END", 1: "AVAILABLE"})
+        until("end of the newer ones", lambda: house.states() == {3: "END", 2: "END", 1: "AVAILABLE"})
         assert house.answers() == 1
         house.configure(f"{M} model_version_policy {{ all {{}} }}")
         assert [house.answers(version=version) for version in (1, 2, 3)] == [1, 2, 3]
@@ -188,13 +189,13 @@ class TestVersions:
         house.manager.poll()
         assert house.answers() == 1
 
-    def test_a_folder_without_versions_empties_the_house(self, house: House, eventually: Eventually) -> None:
+    def test_a_folder_without_versions_empties_the_house(self, house: House) -> None:
         only = house.put(1)
         house.configure(M)
         only.unlink()
         house.manager.poll()
         assert house.refuses() == (grpc.StatusCode.NOT_FOUND, "Servable not found for request: Latest(m)")
-        eventually(lambda: house.states() == {1: "END"})
+        until("end of it", lambda: house.states() == {1: "END"})
 
 
 def test_what_did_not_load_is_tried_again(tmp_path: Path, half_plus_two: Path) -> None:
@@ -250,7 +251,7 @@ class TestLabels:
 
 
 class TestConfiguration:
-    def test_models_come_and_go(self, house: House, eventually: Eventually) -> None:
+    def test_models_come_and_go(self, house: House) -> None:
         house.put(1)
         house.put(7, "other")
         house.configure(M)
@@ -258,7 +259,7 @@ class TestConfiguration:
         assert (house.answers(), house.answers("other")) == (1, 7)
         house.configure("name: 'other' base_path: '@/other'")
         assert house.refuses()[0] is grpc.StatusCode.NOT_FOUND
-        eventually(lambda: house.states() == {1: "END"})
+        until("end of it", lambda: house.states() == {1: "END"})
         assert house.answers("other") == 7
 
     def test_a_new_model_that_is_not_there_changes_nothing(self, house: House) -> None:
@@ -281,7 +282,7 @@ class TestConfiguration:
         assert told.value.message.startswith("1 model(s) did not become available: {{{name: new version: 3} due to")
         assert house.answers() == 1
 
-    def test_its_file_is_read_again(self, house: House, tmp_path: Path, eventually: Eventually) -> None:
+    def test_its_file_is_read_again(self, house: House, tmp_path: Path) -> None:
         house.put(1)
         file = tmp_path / "models.config"
         house.configure(M)
@@ -290,14 +291,17 @@ class TestConfiguration:
         watch.start()
         try:
             house.put(2)
-            eventually(lambda: house.answers() == 2)
+            until("answer of the second", lambda: house.answers() == 2)
             file.write_text("not a configuration")
             house.put(3)
-            eventually(lambda: house.answers() == 3)
+            until("answer of the third", lambda: house.answers() == 3)
             house.put(5, "other")
             file.write_text(text_format.MessageToString(house.config("name: 'other' base_path: '@/other'")))
-            eventually(lambda: house.manager.names() == ["other"])
-            eventually(lambda: house.manager.knows("other") and house.states("other") == {5: "AVAILABLE"})
+            until("other model alone", lambda: house.manager.names() == ["other"])
+            until(
+                "other model that is there",
+                lambda: house.manager.knows("other") and house.states("other") == {5: "AVAILABLE"},
+            )
             assert house.answers("other") == 5
         finally:
             stop.set()

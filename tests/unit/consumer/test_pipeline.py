@@ -21,17 +21,10 @@ from cctv_consumer.pipeline import Pipeline
 from cctv_consumer.serving import REFUSED, TIMEOUT, UNAVAILABLE, ModelError
 from cctv_consumer.settings import ModelSettings
 from prometheus_client import CollectorRegistry
+from waiting import until
 
 PICTURE = cv2.imencode(".jpg", np.full((64, 96, 3), 180, np.uint8))[1].tobytes()
 POISON = PICTURE[:-4] + b"\xfe\xed\xff\xd9"
-
-
-def wait_for(what: str, condition: Callable[[], object]) -> None:
-    """Asks more often than waiting.until: as long as a call is held here, so much the pipeline takes it to cost."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, f"no {what}"
-        time.sleep(0.005)
 
 
 class Says:
@@ -95,6 +88,10 @@ class Policy:
     jpeg_quality: int = 80
 
 
+# A machine that is busy keeps no frame waiting too long for it, and makes no batch smaller.
+PATIENT = Policy(predict_timeout_ms=10000, order_wait_ms=10000)
+
+
 class Bench:
     """A running pipeline; ``sent`` has what it published."""
 
@@ -136,7 +133,7 @@ class Bench:
 
     def start(self) -> None:
         self._thread.start()
-        wait_for("answer to the first probe", lambda: all(m.circuit.closed for m in self.models) or self.server.fails)
+        until("answer to the first probe", lambda: all(m.circuit.closed for m in self.models) or self.server.fails)
         self.server.calls.clear()
 
     def stop(self) -> None:
@@ -173,7 +170,7 @@ def start() -> Iterator[Start]:
 def test_a_frame_comes_out_predicted_imprinted_and_with_its_times(start: Start) -> None:
     bench = start()
     bench.feed(7)
-    wait_for("frame", lambda: bench.sent)
+    until("frame", lambda: bench.sent)
     (frame,) = bench.sent
     assert frame.id == "a-1-7"
     assert [(p.model, p.label, p.probability) for p in frame.predictions] == [("sizes", f"{len(PICTURE)} bytes", 0.5)]
@@ -183,18 +180,18 @@ def test_a_frame_comes_out_predicted_imprinted_and_with_its_times(start: Start) 
 
 
 def test_frames_that_wait_share_calls_and_leave_in_order(start: Start) -> None:
-    bench = start(server=Server())
+    bench = start(PATIENT)
     bench.server.manual = True
     bench.feed(0)
     bench.feed(0, camera="b")
-    wait_for("two calls", lambda: len(bench.server.held) == 2)
+    until("two calls", lambda: len(bench.server.held) == 2)
     for number in range(1, 4):
         bench.feed(number)
         bench.feed(number, camera="b")
     bench.server.manual = False
     for future, jpegs in reversed(bench.server.held):
         bench.server.answer(future, jpegs)
-    wait_for("eight frames", lambda: len(bench.sent) == 8)
+    until("eight frames", lambda: len(bench.sent) == 8)
     for camera in "ab":
         assert [f.frame for f in bench.sent if f.camera == camera] == [0, 1, 2, 3]
     assert sum(bench.server.calls) == 8
@@ -205,10 +202,10 @@ def test_a_call_that_hangs_lets_later_frames_overtake_and_is_never_shown_after_t
     bench = start(server=Server(hangs=lambda call: call == 1))
     bench.server.calls.clear()
     bench.feed(1)
-    wait_for("first call", lambda: bench.server.calls)
+    until("first call", lambda: bench.server.calls)
     bench.feed(2)
-    wait_for("second frame", lambda: bench.sent)
-    wait_for("end of the first", lambda: bench.dropped("overtaken") == 1)
+    until("second frame", lambda: bench.sent)
+    until("end of the first", lambda: bench.dropped("overtaken") == 1)
     assert [f.frame for f in bench.sent] == [2]
 
 
@@ -223,19 +220,19 @@ def test_while_the_model_is_dead_frames_flow_marked_without_waiting_and_it_is_no
         bench.feed(number)
         return not bench.models[0].circuit.closed
 
-    wait_for("open circuit", fed)
+    until("open circuit", fed)
     assert bench.told[-1] == ("sizes", TIMEOUT)
-    wait_for("end of the calls under way", lambda: bench.registry.get_sample_value("cctv_predict_in_flight") == 0)
+    until("end of the calls under way", lambda: bench.registry.get_sample_value("cctv_predict_in_flight") == 0)
     asked, shown = len(bench.server.calls), len(bench.sent)
     for more in range(20):
         bench.feed(10**6 + more)
-        wait_for("marked frame", lambda more=more: len(bench.sent) > shown + more)
+        until("marked frame", lambda more=more: len(bench.sent) > shown + more)
     assert {p.error for f in bench.sent[-20:] for p in f.predictions} == {TIMEOUT}
     assert len(bench.server.calls) - asked < 5  # probes only
     bench.server.hangs = lambda _: False
-    wait_for("closed circuit", lambda: bench.models[0].circuit.closed)
+    until("closed circuit", lambda: bench.models[0].circuit.closed)
     bench.feed(2 * 10**6)
-    wait_for("predicted frame", lambda: bench.sent[-1].frame == 2 * 10**6)
+    until("predicted frame", lambda: bench.sent[-1].frame == 2 * 10**6)
     assert bench.sent[-1].predictions[0].label
 
 
@@ -243,40 +240,40 @@ def test_frames_without_an_answer_are_dropped_when_told_so(start: Start) -> None
     bench = start(Policy(on_model_failure="drop"))
     bench.server.fails = UNAVAILABLE
     bench.feed(1)
-    wait_for("dropped frame", lambda: bench.dropped("no_prediction") == 1)
+    until("dropped frame", lambda: bench.dropped("no_prediction") == 1)
     bench.server.fails = ""
     bench.feed(2)
-    wait_for("frame", lambda: bench.sent)
+    until("frame", lambda: bench.sent)
     assert [f.frame for f in bench.sent] == [2]
 
 
 def test_stale_frames_are_dropped_before_prediction_and_before_sending(start: Start) -> None:
     bench = start()
     bench.feed(1, captured_at=time.time() * 1000 - 20000)
-    wait_for("stale frame", lambda: bench.dropped("stale") == 1)
+    until("stale frame", lambda: bench.dropped("stale") == 1)
     assert bench.server.calls == []
     bench.server.manual = True
     bench.feed(2)
-    wait_for("call", lambda: bench.server.held)
+    until("call", lambda: bench.server.held)
     bench.skew_ms = 20000
     bench.server.answer(*bench.server.held[0])
-    wait_for("stale frame", lambda: bench.dropped("stale") == 2)
+    until("stale frame", lambda: bench.dropped("stale") == 2)
     assert bench.sent == []
 
 
 def test_one_picture_that_a_model_refuses_spoils_no_other(start: Start) -> None:
-    bench = start()
+    bench = start(PATIENT)
     bench.server.manual = True
     bench.feed(1)
     bench.feed(1, camera="b")
-    wait_for("two calls", lambda: len(bench.server.held) == 2)
+    until("two calls", lambda: len(bench.server.held) == 2)
     bench.server.manual = False
     bench.feed(2)
     bench.feed(3, jpeg=POISON)
     bench.feed(2, camera="b")
     for future, jpegs in bench.server.held:
         bench.server.answer(future, jpegs)
-    wait_for("five frames", lambda: len(bench.sent) == 5)
+    until("five frames", lambda: len(bench.sent) == 5)
     assert {(f.camera, f.frame): f.predictions[0].error for f in bench.sent} == {
         ("a", 1): "",
         ("b", 1): "",
@@ -292,7 +289,7 @@ def test_pixels_that_cannot_be_decoded_are_counted_and_told_once(start: Start) -
     for number in range(3):
         bench.feed(number, jpeg=b"\xff\xd8 no picture \xff\xd9")
     bench.feed(3)
-    wait_for("good frame", lambda: bench.sent)
+    until("good frame", lambda: bench.sent)
     assert bench.dropped("not_jpeg", camera="") == 3
     assert bench.logged == ["bad record"]
     assert [f.frame for f in bench.sent] == [3]
@@ -301,7 +298,7 @@ def test_pixels_that_cannot_be_decoded_are_counted_and_told_once(start: Start) -
 def test_every_model_has_its_say_in_the_order_of_the_settings(start: Start) -> None:
     bench = start(models=("one", "two", "three"))
     bench.feed(1)
-    wait_for("frame", lambda: bench.sent)
+    until("frame", lambda: bench.sent)
     assert [p.model for p in bench.sent[0].predictions] == ["one", "two", "three"]
 
 
@@ -309,21 +306,21 @@ def test_a_wrong_answer_marks_the_frame(start: Start) -> None:
     bench = start()
     bench.server.manual = True
     bench.feed(1)
-    wait_for("call", lambda: bench.server.held)
+    until("call", lambda: bench.server.held)
     bench.server.held[0][0].set_result({"sizes": np.zeros(5)})
-    wait_for("frame", lambda: bench.sent)
+    until("frame", lambda: bench.sent)
     assert bench.sent[0].predictions[0].error == "bad answer"
 
 
 def test_a_flood_is_held_back_to_the_newest_frames(start: Start) -> None:
-    bench = start()
+    bench = start(PATIENT)
     bench.server.manual = True
     bench.feed(*range(1000))
     bench.feed(*range(1000, 2000))
     assert bench.registry.get_sample_value("cctv_frames_waiting", {"stage": "consumer"}) <= 8
-    wait_for("calls", lambda: len(bench.server.held) >= 2)
+    until("calls", lambda: len(bench.server.held) >= 2)
     bench.server.manual = False
     for future, jpegs in bench.server.held:
         bench.server.answer(future, jpegs)
-    wait_for("newest frame", lambda: bench.sent and bench.sent[-1].frame == 1999)
+    until("newest frame", lambda: bench.sent and bench.sent[-1].frame == 1999)
     assert len(bench.sent) + bench.dropped("superseded") == 2000

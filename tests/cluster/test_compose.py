@@ -9,19 +9,21 @@ import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import checkout
 import pytest
+import waiting
 import yaml
 from containers import podman
 from user import User
-from waiting import until
 
 PROJECT = "cctv-compose-test"
 CAMERAS = {"bikes", "carphone", "photos"}  # the samples that are shown when no camera is set
-WAIT_S = 120
+# Each look runs podman.
+until = partial(waiting.until, timeout_s=120, every_s=0.2)
 
 
 class Project:
@@ -118,7 +120,7 @@ def registry(root: User, bundle: Path) -> Iterator[str]:
             [bundle / "bin/registry", "serve", root.folder / "registry.yml"], stdout=log, stderr=log
         )
     try:
-        until("answer of the registry", lambda: served.poll() is None and _listens(address), WAIT_S)
+        until("answer of the registry", lambda: served.poll() is None and _listens(address))
         yield address
     finally:
         served.terminate()
@@ -150,19 +152,17 @@ def test_pictures_of_every_camera_flow_and_come_back(project: Project, registry:
             {name for name, camera in project.cameras().items() if camera["state"] == "live" and camera["label"]}
             == CAMERAS
         ),
-        WAIT_S,
     )
     for service in project.services():
-        until(f"health of {service}", lambda service=service: project.healthy(service), WAIT_S)
+        until(f"health of {service}", lambda service=service: project.healthy(service))
 
     killed = project.inspect("consumer-0")["State"]["Pid"]
     os.kill(killed, signal.SIGKILL)
-    until("other process", lambda: project.inspect("consumer-0")["State"]["Pid"] not in (0, killed), WAIT_S)
+    until("other process", lambda: project.inspect("consumer-0")["State"]["Pid"] not in (0, killed))
     before = project.cameras()
     until(
         "frames of every camera again",
         lambda: all(camera["frames"] > before[name]["frames"] + 3 for name, camera in project.cameras().items()),
-        WAIT_S,
     )
 
     project.end()

@@ -22,7 +22,7 @@ from cctv_producer.image import encode
 from cctv_producer.lookout import Lookout
 from cctv_producer.metrics import CameraMetrics
 from cctv_producer.pacing import Backoff, Pacer
-from cctv_producer.publish import Publisher, watch
+from cctv_producer.publish import Publisher
 from cctv_producer.reader import Picture, Reader
 from cctv_producer.settings import Settings
 from cctv_producer.slot import Slot
@@ -91,12 +91,7 @@ def run(settings: Settings, epoch: int, health: Health, log: Log, stop: threadin
         # Footage is what it is.
         lookout=Lookout(settings.camera_frozen_after_s, metrics, log) if settings.location.live else None,
     )
-    watcher = threading.Thread(
-        target=watch,
-        args=(kafka, settings.kafka_videocam_topic, publisher.delivered, health, log, stop),
-        name="kafka",
-        daemon=True,
-    )
+    watcher = threading.Thread(target=publisher.watch, args=(health, stop), name="kafka", daemon=True)
     log.info("started", source=settings.location.shown, epoch=epoch)
     reader.start()
     watcher.start()

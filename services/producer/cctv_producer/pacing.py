@@ -64,6 +64,8 @@ class KeyFrames:
 
         ``key``: it needs no other. ``stamp``: its time by the stream's clock, in s from any moment, None if unknown.
         """
+        if not self._longest:
+            return True
         stamp = now if stamp is None else stamp
         # Frames that are shown before their key frame come after it.
         if self._last is not None and abs(stamp - self._last) > self._longest:

@@ -30,7 +30,7 @@ class Kafka(Protocol):
 
 
 class Publisher:
-    """Sends frames, and counts each as sent or dropped. Not for several threads."""
+    """Sends frames, and counts each as sent or dropped. Not for several threads, but for ``watch``."""
 
     def __init__(self, kafka: Kafka, topic: str, *, max_bytes: int, max_age_ms: int, stage: StageMetrics, log: Log):
         self._kafka = kafka
@@ -84,6 +84,32 @@ class Publisher:
         """Wait up to ``timeout`` seconds for frames on their way."""
         self._kafka.flush(timeout)
 
+    def watch(self, health: Health, stop: threading.Event, every_s: float = 2.0) -> None:
+        """Keep ``/readyz`` true about Kafka until ``stop``. Runs in a thread.
+
+        ``delivered`` is cleared each time. Where no frame was, which may be rare, brokers are asked.
+        """
+        reachable: bool | None = None
+        while True:
+            unmet = "" if self.delivered.is_set() else self._unmet(every_s)
+            self.delivered.clear()
+            health.set_ready("kafka", unmet)
+            if reachable is not (not unmet):
+                reachable = not unmet
+                if reachable:
+                    self._log.info("Kafka is reachable")
+                else:
+                    self._log.warning("Kafka is not reachable", reason=unmet, note="frames are dropped until it is")
+            if stop.wait(every_s):
+                return
+
+    def _unmet(self, timeout_s: float) -> str:
+        try:
+            found = self._kafka.list_topics(self._topic, timeout=timeout_s).topics[self._topic].error
+        except KafkaException as error:
+            return f"brokers do not answer: {error.args[0].str()}"
+        return f"topic {self._topic}: {found.str()}" if found else ""
+
     def _drop(self, frame: Frame, cause: str, problem: str = "") -> None:
         self._stage.dropped(frame.camera, cause)
         if problem and cause not in self._told:
@@ -91,39 +117,3 @@ class Publisher:
             self._log.warning(
                 "frame dropped", cause=cause, problem=problem, note="logged once per cause, counted always"
             )
-
-
-def watch(
-    kafka: Kafka,
-    topic: str,
-    delivered: threading.Event,
-    health: Health,
-    log: Log,
-    stop: threading.Event,
-    every_s: float = 2.0,
-) -> None:
-    """Keep ``/readyz`` true about Kafka until ``stop``. Runs in a thread.
-
-    ``delivered`` is cleared each time. Where no frame was, which may be rare, brokers are asked.
-    """
-    reachable: bool | None = None
-    while True:
-        unmet = "" if delivered.is_set() else _unmet(kafka, topic, every_s)
-        delivered.clear()
-        health.set_ready("kafka", unmet)
-        if reachable is not (not unmet):
-            reachable = not unmet
-            if reachable:
-                log.info("Kafka is reachable")
-            else:
-                log.warning("Kafka is not reachable", reason=unmet, note="frames are dropped until it is")
-        if stop.wait(every_s):
-            return
-
-
-def _unmet(kafka: Kafka, topic: str, timeout_s: float) -> str:
-    try:
-        found = kafka.list_topics(topic, timeout=timeout_s).topics[topic].error
-    except KafkaException as error:
-        return f"brokers do not answer: {error.args[0].str()}"
-    return f"topic {topic}: {found.str()}" if found else ""

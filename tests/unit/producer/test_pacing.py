@@ -157,6 +157,11 @@ def test_a_stream_whose_clock_is_slow_is_soon_decoded_whole(speed: float) -> Non
     assert all(wanted[250:])
 
 
+def test_all_are_wanted_whatever_the_stream_s_clock_says() -> None:
+    frames = KeyFrames(rate=0)
+    assert all(frames.wants(number % 25 == 0, number / 25, stamp=0.0) for number in range(500))
+
+
 def test_frames_that_are_shown_before_their_key_frame_change_nothing() -> None:
     frames = KeyFrames(rate=1)
     order = [0, -2, -1, *range(1, 23)]

@@ -11,7 +11,7 @@ import pytest
 from cctv_common.frames import Frame
 from cctv_common.health import Health
 from cctv_common.metrics import StageMetrics
-from cctv_producer.publish import Publisher, watch
+from cctv_producer.publish import Publisher
 from confluent_kafka import KafkaError, KafkaException
 from prometheus_client import CollectorRegistry
 
@@ -135,7 +135,8 @@ def test_what_kafka_does_not_take_is_counted_by_cause(client: Client, cause: str
 
 
 def test_readiness_follows_kafka_and_each_change_is_told_once() -> None:
-    client, health, log = Client(), Health(), Log()
+    client, health = Client(), Health()
+    bench = Bench(client)
     answers = iter([None, None, KafkaError(KafkaError._TRANSPORT), KafkaError(KafkaError._TRANSPORT), None])
     ready: list[bool] = []
 
@@ -145,9 +146,9 @@ def test_readiness_follows_kafka_and_each_change_is_told_once() -> None:
             client.error = next(answers, None)
             return len(ready) == 6
 
-    watch(client, "videocam", threading.Event(), health, log, Stop())  # type: ignore[arg-type]
+    bench.publisher.watch(health, Stop())
     assert ready == [True, True, True, False, False, True]
-    assert log.said == ["Kafka is reachable", "Kafka is not reachable", "Kafka is reachable"]
+    assert bench.log.said == ["Kafka is reachable", "Kafka is not reachable", "Kafka is reachable"]
 
 
 def test_frames_that_arrive_say_that_kafka_is_there_and_it_is_asked_only_without_them() -> None:
@@ -162,7 +163,7 @@ def test_frames_that_arrive_say_that_kafka_is_there_and_it_is_asked_only_without
             return len(ready) == 2
 
     bench.publisher.delivered.set()
-    watch(client, "videocam", bench.publisher.delivered, health, bench.log, Stop())  # type: ignore[arg-type]
+    bench.publisher.watch(health, Stop())
     assert ready == [True, False]
 
 

@@ -39,8 +39,13 @@ def _decode_any(jpeg: bytes) -> Picture:
 
 
 def encode(picture: Picture, quality: int) -> bytes:
-    """Return the picture as a JPEG; raises BadFrame where OpenCV cannot."""
-    ok, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    """Return a picture in colour, or gray (height x width), as a JPEG of ``quality`` 1..100; see `rows`.
+
+    Raises BadFrame where OpenCV cannot.
+    """
+    block = 16 if picture.ndim == 3 else 8
+    row = -(-picture.shape[1] // block)
+    ok, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_RST_INTERVAL, row])
     if not ok:
-        raise BadFrame("not_jpeg", "cannot be encoded again")
+        raise BadFrame("not_jpeg", "cannot be encoded")
     return jpeg.tobytes()

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from cctv_common.frames import Prediction
 from cctv_common.picture import Picture, decode, encode
+from cctv_common.rows import ROW, Rows
 
 TEXT = (255, 255, 255)
 FAILED_TEXT = (110, 190, 255)  # amber, in OpenCV's order blue, green, red
@@ -25,22 +26,37 @@ _FONT_LOCK = threading.Lock()  # FontFace keeps a glyph cache of its own
 def imprint(jpeg: bytes, predictions: Sequence[Prediction], quality: int) -> bytes:
     """Return ``jpeg`` with a strip at its bottom that says what ``predictions`` say; same size in pixels.
 
-    Raises BadFrame when its pixels cannot be decoded.
+    A producer's frame of this ``quality`` keeps all but the strip as it is; others are encoded anew. Raises BadFrame
+    when the pixels cannot be decoded.
     """
-    picture = decode(jpeg)
-    draw(picture, predictions)
-    return encode(picture, quality)
+    whole = Rows.of(jpeg, quality) if predictions else None
+    if whole is None:
+        picture = decode(jpeg)
+        draw(picture, predictions)
+        return encode(picture, quality)
+    strip = _strip_of(whole.width, whole.height, predictions)
+    above = (whole.height - len(strip)) // ROW
+    part = decode(whole.below(above).jpeg())
+    _lay(strip, part)
+    below = Rows.of(encode(part, quality), quality)
+    assert below
+    return whole._replace(coded=whole.coded[:above] + below.coded).jpeg()
 
 
 def draw(picture: Picture, predictions: Sequence[Prediction]) -> None:
     """Dim a strip at the bottom of ``picture`` (height x width x 3) and write one line per prediction on it."""
-    if not predictions:
-        return
-    height, width = picture.shape[:2]
-    lines = tuple((line(p), bool(p.error)) for p in predictions)
-    strip = _strip(width, height, lines)
-    part = picture[height - strip.shape[0] :]
+    if predictions:
+        height, width = picture.shape[:2]
+        _lay(_strip_of(width, height, predictions), picture)
+
+
+def _lay(strip: Picture, picture: Picture) -> None:
+    part = picture[len(picture) - len(strip) :]
     cv2.addWeighted(part, DIM, strip, 1.0, 0.0, dst=part)
+
+
+def _strip_of(width: int, height: int, predictions: Sequence[Prediction]) -> Picture:
+    return _strip(width, height, tuple((line(p), bool(p.error)) for p in predictions))
 
 
 def line(prediction: Prediction) -> str:

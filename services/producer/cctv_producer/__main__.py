@@ -15,10 +15,10 @@ from cctv_common.kafka import producer_config
 from cctv_common.lifecycle import stop_event
 from cctv_common.log import Log, configure
 from cctv_common.metrics import StageMetrics, WorkMetrics
+from cctv_common.picture import encode
 from cctv_common.settings import load
 from confluent_kafka import Producer
 
-from cctv_producer.image import encode
 from cctv_producer.lookout import Lookout
 from cctv_producer.metrics import CameraMetrics
 from cctv_producer.pacing import Backoff, Pacer

@@ -76,14 +76,6 @@ class Operations:
         return image
 
 
-def encode(image: Image, quality: int) -> bytes:
-    """Return the picture as JPEG of ``quality`` 1..100."""
-    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise ValueError(f"OpenCV cannot encode a picture of shape {image.shape}")
-    return data.tobytes()
-
-
 def _outer(box: Box, image: Image) -> tuple[int, int, int, int]:
     # Whole pixels outwards: not a column of what is to be hidden may stay visible.
     height, width = image.shape[:2]

@@ -54,7 +54,7 @@ class Settings(ServiceSettings, KafkaSettings):
     camera_frozen_after_s: float = Field(
         60, ge=0, le=86400, allow_inf_nan=False, description="seconds of one picture that make it frozen, 0 for never"
     )
-    jpeg_quality: int = Field(85, ge=1, le=100)
+    jpeg_quality: int = Field(80, ge=1, le=100)
     frame_max_age_ms: int = Field(1000, ge=50, le=60000, description="older frames are given up")
 
     @field_validator("camera_id")

@@ -8,6 +8,7 @@ import pytest
 import simplejpeg
 from cctv_common.frames import Prediction
 from cctv_common.jpeg import BadFrame, dimensions
+from cctv_common.picture import encode
 from cctv_consumer.imprint import SMALLEST_TEXT, decode, imprint, line
 
 ESPRESSO = Prediction("imagenet", "espresso", 0.953)
@@ -94,6 +95,38 @@ def test_the_rest_of_the_picture_stays_as_it_was() -> None:
     after = imprint(before, [ESPRESSO], 95)
     difference = np.abs(decode(before)[:200].astype(int) - decode(after)[:200].astype(int))
     assert difference.mean() < 2
+
+
+def photo(width: int, height: int) -> np.ndarray:
+    noise = np.random.default_rng(1).integers(0, 255, (height, width, 3), np.uint8)
+    return cv2.GaussianBlur(noise, (9, 9), 3)
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 272), (641, 479), (64, 64), (33, 17), (20, 8), (1920, 1080)])
+def test_a_producers_frame_keeps_every_pixel_above_the_strip(width: int, height: int) -> None:
+    before = encode(photo(width, height), 80)
+    after = decode(imprint(before, [ESPRESSO], 80))
+    from_afar = cv2.imencode(".jpg", decode(before), [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+    strip = rows_changed(before, imprint(from_afar, [ESPRESSO], 80))
+    assert set(strip) <= set(rows_changed(before, encode(after, 100)))
+    untouched = max(0, strip[0] // 16 * 16 - 1)  # colours reach one row into the next block when decoded
+    assert (after[:untouched] == decode(before)[:untouched]).all()
+
+
+def test_a_producers_frame_of_another_quality_is_encoded_as_asked() -> None:
+    before = encode(photo(640, 272), 95)
+    after = imprint(before, [ESPRESSO], 50)
+    assert len(after) < len(before) / 2
+    assert rows_changed(before, imprint(before, [ESPRESSO], 95))[-1] == 271
+
+
+@pytest.mark.parametrize("row", [0, 8, 16])
+def test_a_producers_frame_that_lost_a_row_is_shown_as_far_as_it_goes(row: int) -> None:
+    before = encode(photo(640, 272), 80)
+    marks = [at for at in range(len(before) - 1) if before[at] == 0xFF and 0xD0 <= before[at + 1] <= 0xD7]
+    bounds = [before.index(b"\xff\xda") + 14, *(mark + 2 for mark in marks), len(before) - 2]
+    lost = before[: bounds[row]] + before[bounds[row + 1] :]
+    assert rows_changed(before, imprint(lost, [ESPRESSO], 80))[-1] == 271
 
 
 def test_grey_and_rotated_pictures_keep_their_size() -> None:

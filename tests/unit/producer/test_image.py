@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 from cctv_common.jpeg import dimensions
-from cctv_producer.image import Box, Image, Operations, encode, parse_box
+from cctv_common.picture import encode
+from cctv_producer.image import Box, Image, Operations, parse_box
 
 
 def gradient(height: int = 4, width: int = 6) -> Image:

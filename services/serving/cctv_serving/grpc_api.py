@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import grpc
@@ -13,14 +14,12 @@ from cctv_common.log import Log
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
-    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     inference_pb2,
     model_management_pb2,
     model_pb2,
     predict_pb2,
-    regression_pb2,
 )
 
 from cctv_serving import api, inference, tensors
@@ -40,6 +39,10 @@ class _Context(Protocol):
     def abort(self, code: grpc.StatusCode, details: str) -> Any: ...
     def time_remaining(self) -> float | None: ...
     def is_active(self) -> bool: ...
+
+
+_Rpc = Callable[[bytes, _Context], bytes]
+"""From a request's bytes, and what is known of its client, to an answer's."""
 
 
 class Services:
@@ -64,27 +67,23 @@ class Services:
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
         """What a gRPC server takes."""
+        predictions: dict[str, _Rpc] = {
+            "Predict": self._predict,
+            "GetModelMetadata": self._metadata,
+            "Classify": partial(self._infer, inference.CLASSIFICATION),
+            "Regress": partial(self._infer, inference.REGRESSION),
+            "MultiInference": self._multi_inference,
+        }
+        models: dict[str, _Rpc] = {"GetModelStatus": self._status, "HandleReloadConfigRequest": self._reload}
         return [
             grpc.method_handlers_generic_handler(
                 f"tensorflow.serving.{service}",
                 {name: grpc.unary_unary_rpc_method_handler(self._rpc(name, method)) for name, method in rpcs.items()},
             )
-            for service, rpcs in (
-                (
-                    "PredictionService",
-                    {
-                        "Predict": self._predict,
-                        "GetModelMetadata": self._metadata,
-                        "Classify": self._classify,
-                        "Regress": self._regress,
-                        "MultiInference": self._multi_inference,
-                    },
-                ),
-                ("ModelService", {"GetModelStatus": self._status, "HandleReloadConfigRequest": self._reload}),
-            )
+            for service, rpcs in (("PredictionService", predictions), ("ModelService", models))
         ]
 
-    def _rpc(self, name: str, method: Callable[[bytes, _Context], bytes]) -> Callable[[bytes, _Context], bytes]:
+    def _rpc(self, name: str, method: _Rpc) -> _Rpc:
         requests = self._engine.metrics.requests
 
         def call(request: bytes, context: _Context) -> bytes:
@@ -149,21 +148,13 @@ class Services:
                     tensors.to_proto(array, response.outputs[alias], self._as_content)
                 return _bytes(response)
 
-    def _classify(self, request: bytes, context: _Context) -> bytes:
+    def _infer(self, kind: inference.Kind, request: bytes, context: _Context) -> bytes:
         with self._engine.admitted("grpc"):
-            message = _parse(classification_pb2.ClassificationRequest, request)
-            with self._model(message, "Classify") as model:
+            message = _parse(kind.request, request)
+            with self._model(message, kind.rpc) as model:
                 self._monitoring.count_examples(model.name, message.input)
-                run = self._run(model, "Classify", context)
-                return _bytes(inference.classify(model, message, self._check_method_name, run))
-
-    def _regress(self, request: bytes, context: _Context) -> bytes:
-        with self._engine.admitted("grpc"):
-            message = _parse(regression_pb2.RegressionRequest, request)
-            with self._model(message, "Regress") as model:
-                self._monitoring.count_examples(model.name, message.input)
-                run = self._run(model, "Regress", context)
-                return _bytes(inference.regress(model, message, self._check_method_name, run))
+                run = self._run(model, kind.rpc, context)
+                return _bytes(inference.infer(model, kind, message, self._check_method_name, run))
 
     def _multi_inference(self, request: bytes, context: _Context) -> bytes:
         with self._engine.admitted("grpc"):

@@ -40,29 +40,17 @@ class Task:
     fetches: tuple[str, ...]
 
 
-def classify(
-    model: Model, request: classification_pb2.ClassificationRequest, check_method_name: bool, run: Run
-) -> classification_pb2.ClassificationResponse:
-    """Answer a Classify request; ``run`` runs the model."""
-    task = _task(model, request.model_spec, CLASSIFY, check_method_name)
+def infer(model: Model, kind: Kind, request: Any, check_method_name: bool, run: Run) -> Any:
+    """Answer a request of this kind; ``run`` runs the model."""
+    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    if name not in model.signatures:
+        raise invalid("No signature was found with the name: ", name)
+    task = _check(model.signatures[name], kind.method, check_method_name)
     examples = serialized(request.input)
-    response = classification_pb2.ClassificationResponse()
+    response = kind.response()
     _say_spec(model, request.model_spec, response.model_spec)
     values = run(Call({task.feed: examples}, task.fetches))
-    _fill_classes(task, len(examples), dict(zip(task.fetches, values, strict=True)), response.result)
-    return response
-
-
-def regress(
-    model: Model, request: regression_pb2.RegressionRequest, check_method_name: bool, run: Run
-) -> regression_pb2.RegressionResponse:
-    """Answer a Regress request; ``run`` runs the model."""
-    task = _task(model, request.model_spec, REGRESS, check_method_name)
-    examples = serialized(request.input)
-    response = regression_pb2.RegressionResponse()
-    _say_spec(model, request.model_spec, response.model_spec)
-    values = run(Call({task.feed: examples}, task.fetches))
-    _fill_values(task, len(examples), dict(zip(task.fetches, values, strict=True)), response.result)
+    kind.fill(task, len(examples), dict(zip(task.fetches, values, strict=True)), response.result)
     return response
 
 
@@ -93,10 +81,8 @@ def multi_inference(
     for asked, task in zip(request.tasks, tasks, strict=True):
         result = response.results.add()
         _say_spec(model, asked.model_spec, result.model_spec)
-        if task.method == CLASSIFY:
-            _fill_classes(task, len(examples), values, result.classification_result)
-        else:
-            _fill_values(task, len(examples), values, result.regression_result)
+        filled = result.classification_result if task.method == CLASSIFY else result.regression_result
+        _KINDS[task.method].fill(task, len(examples), values, filled)
     return response
 
 
@@ -112,13 +98,6 @@ def serialized(said: input_pb2.Input) -> Array:
     array = np.empty(len(examples), object)
     array[:] = [context + example.SerializeToString() for example in examples]
     return array
-
-
-def _task(model: Model, spec: model_pb2.ModelSpec, method: str, check_method_name: bool) -> Task:
-    name = spec.signature_name or DEFAULT_SIGNATURE
-    if name not in model.signatures:
-        raise invalid("No signature was found with the name: ", name)
-    return _check(model.signatures[name], method, check_method_name)
 
 
 def _check(signature: Signature, method: str, check_method_name: bool) -> Task:
@@ -198,3 +177,25 @@ def _fill_values(task: Task, count: int, values: dict[str, Array], result: regre
 
 def _shape(array: Array) -> str:
     return f"[{','.join(map(str, array.shape))}]"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What may be asked of tf.Examples: the RPC, its messages, and how the model's values become its answer."""
+
+    rpc: str
+    method: str
+    request: Any
+    response: Any
+    fill: Callable[[Task, int, dict[str, Array], Any], None]
+
+
+CLASSIFICATION = Kind(
+    "Classify",
+    CLASSIFY,
+    classification_pb2.ClassificationRequest,
+    classification_pb2.ClassificationResponse,
+    _fill_classes,
+)
+REGRESSION = Kind("Regress", REGRESS, regression_pb2.RegressionRequest, regression_pb2.RegressionResponse, _fill_values)
+_KINDS = {kind.method: kind for kind in (CLASSIFICATION, REGRESSION)}

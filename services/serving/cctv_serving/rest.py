@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -22,7 +23,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
-from tensorflow_serving.apis import classification_pb2, get_model_metadata_pb2, model_pb2, regression_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2
 
 from cctv_serving import api, inference, json_examples, json_tensor
 from cctv_serving.engine import Engine
@@ -34,7 +35,6 @@ from cctv_serving.status import ServingError, invalid
 _MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 _POST = re.compile(_MODEL + ":(classify|regress|predict)", re.IGNORECASE)
 _GET = re.compile(r"/v1/models(?:/([^/:]+))?(?:/versions/(\d+)|/labels/([^/:]+))?(?:/(metadata))?", re.IGNORECASE)
-_METHODS = ("predict", "classify", "regress")
 _ANY = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -87,6 +87,11 @@ class RestApi:
         self._max_request_bytes = max_request_bytes
         self._headers = _CORS if cors else {}
         self._buffered = 0
+        self._work: dict[str, Callable[[model_pb2.ModelSpec, bytes, _Waiting], bytes]] = {
+            "predict": self._predict,
+            "classify": partial(self._infer, inference.CLASSIFICATION, json_examples.format_classes),
+            "regress": partial(self._infer, inference.REGRESSION, json_examples.format_values),
+        }
 
     def app(self, extra: Sequence[BaseRoute] = ()) -> Starlette:
         """The application, with ``extra`` routes of the house before it."""
@@ -145,7 +150,7 @@ class RestApi:
         name = asked.spec.name if self._manager.knows(asked.spec.name) else ""
         self._monitoring.requests.labels(name, code).inc()
         if code == "OK":
-            method = asked.method if asked.method in _METHODS else ""
+            method = asked.method if asked.method in self._work else ""
             latency = (time.perf_counter() - began) * 1e6
             self._monitoring.request_latency.labels(name, method, "REST").observe(latency)
 
@@ -178,7 +183,7 @@ class RestApi:
         with self._engine.admitted("rest"):
             gone = asyncio.ensure_future(request.receive())  # after the body there is only "disconnected" to come
             try:
-                work = {"predict": self._predict, "classify": self._classify, "regress": self._regress}[asked.method]
+                work = self._work[asked.method]
                 return await asyncio.get_running_loop().run_in_executor(
                     self._workers, lambda: work(asked.spec, body, _Waiting(deadline, lambda: not gone.done()))
                 )
@@ -200,23 +205,21 @@ class RestApi:
             outputs = prediction.outputs(self._run(model, "Predict", waiting)(prediction.call))
         return json_tensor.format_predict(outputs, said.format)
 
-    def _classify(self, spec: model_pb2.ModelSpec, body: bytes, waiting: _Waiting) -> bytes:
+    def _infer(
+        self,
+        kind: inference.Kind,
+        formatted: Callable[[Any], bytes],
+        spec: model_pb2.ModelSpec,
+        body: bytes,
+        waiting: _Waiting,
+    ) -> bytes:
         spec.signature_name, said = json_examples.parse(body)
-        request = classification_pb2.ClassificationRequest(model_spec=spec, input=said)
+        request = kind.request(model_spec=spec, input=said)
         with self._manager.use(spec) as model:
             self._monitoring.count_examples(model.name, said)
-            run = self._run(model, "Classify", waiting)
-            response = inference.classify(model, request, self._check_method_name, run)
-        return json_examples.format_classes(response.result)
-
-    def _regress(self, spec: model_pb2.ModelSpec, body: bytes, waiting: _Waiting) -> bytes:
-        spec.signature_name, said = json_examples.parse(body)
-        request = regression_pb2.RegressionRequest(model_spec=spec, input=said)
-        with self._manager.use(spec) as model:
-            self._monitoring.count_examples(model.name, said)
-            run = self._run(model, "Regress", waiting)
-            response = inference.regress(model, request, self._check_method_name, run)
-        return json_examples.format_values(response.result)
+            run = self._run(model, kind.rpc, waiting)
+            response = inference.infer(model, kind, request, self._check_method_name, run)
+        return formatted(response.result)
 
     def _run(self, model: Model, method: str, waiting: _Waiting) -> inference.Run:
         def run(call: Call) -> list[inference.Array]:

@@ -63,9 +63,9 @@ def _replay(model: Model, record: bytes, check_method_name: bool) -> None:
         case "predict_log":
             run(model.predict(log.predict_log.request).call)
         case "classify_log":
-            inference.classify(model, log.classify_log.request, check_method_name, run)
+            inference.infer(model, inference.CLASSIFICATION, log.classify_log.request, check_method_name, run)
         case "regress_log":
-            inference.regress(model, log.regress_log.request, check_method_name, run)
+            inference.infer(model, inference.REGRESSION, log.regress_log.request, check_method_name, run)
         case "multi_inference_log":
             inference.multi_inference(model, log.multi_inference_log.request, check_method_name, run)
         case None:

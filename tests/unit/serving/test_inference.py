@@ -45,7 +45,7 @@ def regress(
     request = regression_pb2.RegressionRequest(input=said)
     request.model_spec.name = "half"
     request.model_spec.signature_name = signature
-    return inference.regress(model, request, check, run(model))
+    return inference.infer(model, inference.REGRESSION, request, check, run(model))
 
 
 def classify(
@@ -54,7 +54,7 @@ def classify(
     request = classification_pb2.ClassificationRequest(input=said)
     request.model_spec.name = "half"
     request.model_spec.signature_name = signature
-    return inference.classify(model, request, check, run(model))
+    return inference.infer(model, inference.CLASSIFICATION, request, check, run(model))
 
 
 def message(call: Any, *arguments: Any) -> str:

@@ -51,13 +51,20 @@ class Supervisor:
 
     def alive(self):
         """Whether it runs, or is still busy ending its processes."""
+        return self._state() != "gone"
+
+    def ending(self):
+        """Whether it is busy ending its processes, and takes no calls."""
+        return self._state() == "ending"
+
+    def _state(self):
         try:
             self.rpc.getState()
         except Fault:  # SHUTDOWN_STATE
-            return True
+            return "ending"
         except (OSError, http.client.HTTPException):
-            return False
-        return True
+            return "gone"
+        return "running"
 
     def processes(self):
         """Return name -> what the supervisor says of each process."""
@@ -84,12 +91,13 @@ class Supervisor:
         self.rpc.removeProcessGroup(name)
 
     def stop(self, wait):
-        """End it and all its processes; wait up to ``wait`` seconds until it is gone."""
-        self.rpc.shutdown()
+        """End it and all its processes, if it is not about that already; wait up to ``wait`` seconds until it is gone."""
+        if not self.ending():
+            self.rpc.shutdown()
         end = time.monotonic() + wait
         while self.alive():
             if time.monotonic() > end:
-                raise OSError("the supervisor did not end within %d s" % wait)
+                raise TimeoutError("the supervisor did not end within %d s" % wait)
             time.sleep(0.1)
 
     def last_exit(self, name):

@@ -107,6 +107,8 @@ def configuration(params):
 
 
 def start(module, supervisor, text):
+    if supervisor.ending():  # as another run asked
+        supervisor.stop(module.params["wait_timeout"])
     state = module.params["state_dir"]
     changed = prepare(state, module.params["data_dir"])
     path = os.path.join(state, "supervisord.conf")
@@ -159,12 +161,14 @@ def main():
     alive = supervisor.alive()
     if module.check_mode:
         module.exit_json(changed=alive != (module.params["state"] == "started"), socket=socket)
-    if module.params["state"] == "started":
-        changed = start(module, supervisor, configuration(module.params))
-    else:
-        changed = alive
-        if alive:
+    changed = alive
+    try:
+        if module.params["state"] == "started":
+            changed = start(module, supervisor, configuration(module.params))
+        elif alive:
             supervisor.stop(module.params["wait_timeout"])
+    except TimeoutError as error:
+        module.fail_json(msg=str(error))
     module.exit_json(changed=changed, socket=socket)
 
 

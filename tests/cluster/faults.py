@@ -7,6 +7,8 @@ from collections.abc import Callable
 from faults import report
 from user import OUTPUT, User
 
+from benchmarks.results import commit
+
 TIMEOUT_S = 7200
 
 
@@ -14,7 +16,7 @@ def test_faults(root: User, molecule_test: Callable[..., None]) -> None:
     OUTPUT.mkdir(exist_ok=True)
     results = OUTPUT / "faults.jsonl"
     results.unlink(missing_ok=True)
-    root.environment["FAULTS_RESULTS"] = str(results)
+    root.environment |= {"FAULTS_RESULTS": str(results), "FAULTS_COMMIT": commit()}
     try:
         molecule_test("faults", timeout_s=TIMEOUT_S)
     finally:

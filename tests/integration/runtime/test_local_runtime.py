@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_): pass
 http.server.HTTPServer((os.environ["POD_IP"], int(os.environ["PORT"])), Handler).serve_forever()
 """
+LINGERER = """\
+import os, signal, sys, time
+def end(*_):
+    open(os.environ["SAYS"] + ".asked", "w").close()
+    while not os.path.exists(os.environ["SAYS"] + ".may-end"):
+        time.sleep(0.01)
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+open(os.environ["SAYS"] + ".listens", "w").close()
+while True:
+    signal.pause()
+"""
 
 
 class Machine:
@@ -44,6 +57,7 @@ class Machine:
         self.port = free_port()
         self.launcher = str(self.bin / "cctv-local-exec")
         self._program("app", APP)
+        self._program("lingerer", LINGERER)
         self._program("cctv-local-exec", "from cctv_local.launch import main; main()")
         self._program("cctv-local-prober", "from cctv_local.prober import main; main()")
         self._program("supervisord", "from supervisor.supervisord import main; main()")
@@ -253,3 +267,21 @@ def test_after_a_stop_only_what_is_applied_again_runs(machine: Machine) -> None:
     machine.supervisor()
     machine.apply(settings("b"), machine.app("b", reads="b"), component="b")
     assert {name: pod["address"] for name, pod in machine.pods().items()} == {"b-0": addresses["b-0"]}
+
+
+def test_a_start_and_another_stop_wait_for_a_stop_that_is_under_way(machine: Machine, tmp_path: Path) -> None:
+    machine.supervisor()
+    lingerer = machine.app(command=["lingerer"])
+    container = lingerer["spec"]["template"]["spec"]["containers"][0]
+    del container["readinessProbe"], container["livenessProbe"]
+    machine.apply(settings(SAYS=str(tmp_path / "it")), lingerer)
+    until("process that takes signals", (tmp_path / "it.listens").exists)
+    with ThreadPoolExecutor(1) as other:
+        stopped = other.submit(machine.supervisor, "stopped")
+        until("request to its process that it end", (tmp_path / "it.asked").exists)
+        for state in ("started", "stopped"):
+            assert machine.supervisor(state, wait_timeout=1)["msg"] == "the supervisor did not end within 1 s"
+        (tmp_path / "it.may-end").touch()
+        assert stopped.result()["changed"] is True
+    assert machine.supervisor()["changed"] is True
+    assert machine.pods() == {}

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +102,9 @@ def test_builds_and_tells_how_long_it_takes(build: Builder) -> None:
 
 
 def test_again_changes_nothing(build: Builder) -> None:
-    begin = time.monotonic()
     for check in (False, True):
         result = build(check=check)
         assert (result["changed"], result["steps"]) == (False, [])
-    assert time.monotonic() - begin < 20
 
 
 def test_what_was_changed_in_the_bundle_is_mended(build: Builder) -> None:

@@ -38,7 +38,7 @@ CHANNEL_ARGUMENTS = yaml.safe_load((ROOT / "roles" / "tf_serving" / "vars" / "ma
 def get(url: str) -> tuple[int, str]:
     """Status and body; status 0 when nobody answers in time."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=10) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

@@ -61,7 +61,7 @@ class Topics(Daemon):
         """Why it is not ready; nothing when it is."""
         url = f"http://{self.environment['HTTP_HOST']}:{self.environment['HTTP_PORT']}/readyz"
         try:
-            with urllib.request.urlopen(url, timeout=2) as answer:
+            with urllib.request.urlopen(url, timeout=10) as answer:
                 said = json.load(answer)
         except urllib.error.HTTPError as error:
             said = json.load(error)
@@ -72,7 +72,7 @@ class Topics(Daemon):
     def metrics(self) -> str:
         """What it counts."""
         url = f"http://{self.environment['HTTP_HOST']}:{self.environment['HTTP_PORT']}/metrics"
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=10) as answer:
             return str(answer.read().decode())
 
     def ready(self) -> bool:

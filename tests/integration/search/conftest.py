@@ -49,7 +49,7 @@ class Filebeat(Daemon):
     def stats(self, name: str) -> int:
         """One of its figures, as in libbeat.output.events.acked."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/stats", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/stats", timeout=10) as answer:
                 said: Any = json.load(answer)
         except OSError:
             assert self.alive(), f"Filebeat has ended:\n{self.log[-4000:]}"
@@ -98,7 +98,7 @@ class Indices(Daemon):
     def metrics(self) -> str:
         """What it counts."""
         url = f"http://127.0.0.1:{self.environment['HTTP_PORT']}/metrics"
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=10) as answer:
             return str(answer.read().decode())
 
     def once(self, *arguments: str) -> str:

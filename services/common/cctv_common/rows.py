@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import re
-import struct
 from typing import NamedTuple
 
 import numpy as np
@@ -36,11 +35,9 @@ class Rows(NamedTuple):
     @classmethod
     def of(cls, jpeg: bytes, quality: int) -> Rows | None:
         """Take ``jpeg`` apart; None unless it is what `picture.encode` makes of a picture in colour."""
-        header = jpeg.find(_FRAME_HEADER, 0, 1024)
-        if header < 0 or not jpeg.endswith(_END):
-            return None
-        height, width = struct.unpack_from(">HH", jpeg, header + len(_FRAME_HEADER))
-        if not 0 < width <= 65500:  # as much as OpenCV encodes
+        __, header, rest = jpeg[:1024].partition(_FRAME_HEADER)
+        height, width = int.from_bytes(rest[:2], "big"), int.from_bytes(rest[2:4], "big")
+        if not header or not 0 < width <= 65500 or not jpeg.endswith(_END):  # as wide as OpenCV encodes
             return None
         head = _head(width, height, quality)
         if not jpeg.startswith(head):

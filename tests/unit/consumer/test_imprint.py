@@ -140,7 +140,7 @@ def test_grey_and_rotated_pictures_keep_their_size() -> None:
 def test_pixels_that_cannot_be_decoded_are_a_bad_frame() -> None:
     good = jpeg(64, 64)
     start = good.index(b"\xff\xc0")
-    for bad in (good[:start] + b"\xff\xd9", b"\xff\xd8\xff\xd9", b""):
+    for bad in (good[:start] + b"\xff\xd9", good[: start + 5] + b"\xff\xd9", b"\xff\xd8\xff\xd9", b""):
         with pytest.raises(BadFrame) as caught:
             imprint(bad, [ESPRESSO], 80)
         assert caught.value.cause == "not_jpeg"

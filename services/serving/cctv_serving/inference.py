@@ -27,14 +27,13 @@ Run = Callable[[Call], list[Array]]
 
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
-_NAMES = {CLASSIFY: "classification", REGRESS: "regression"}
 
 
 @dataclass(frozen=True)
 class Task:
     """A signature, and what of it is fed and fetched."""
 
-    method: str
+    kind: Kind
     signature: Signature
     feed: str
     fetches: tuple[str, ...]
@@ -45,7 +44,7 @@ def infer(model: Model, kind: Kind, request: Any, check_method_name: bool, run: 
     name = request.model_spec.signature_name or DEFAULT_SIGNATURE
     if name not in model.signatures:
         raise invalid("No signature was found with the name: ", name)
-    task = _check(model.signatures[name], kind.method, check_method_name)
+    task = _check(model.signatures[name], kind, check_method_name)
     examples = serialized(request.input)
     response = kind.response()
     _say_spec(model, request.model_spec, response.model_spec)
@@ -71,9 +70,9 @@ def multi_inference(
         seen.add(name)
         if name not in model.signatures:
             raise invalid("Requested signature not found in model graph: ", name)
-        if asked.method_name not in _NAMES:
+        if asked.method_name not in _KINDS:
             raise unimplemented("Unsupported signature method_name: ", asked.method_name)
-        tasks.append(_check(model.signatures[name], asked.method_name, check_method_name))
+        tasks.append(_check(model.signatures[name], _KINDS[asked.method_name], check_method_name))
     examples = serialized(request.input)
     fetches = tuple(sorted({fetch for task in tasks for fetch in task.fetches}))
     values = dict(zip(fetches, run(Call({task.feed: examples for task in tasks}, fetches)), strict=True))
@@ -81,8 +80,8 @@ def multi_inference(
     for asked, task in zip(request.tasks, tasks, strict=True):
         result = response.results.add()
         _say_spec(model, asked.model_spec, result.model_spec)
-        filled = result.classification_result if task.method == CLASSIFY else result.regression_result
-        _KINDS[task.method].fill(task, len(examples), values, filled)
+        filled = result.classification_result if task.kind is CLASSIFICATION else result.regression_result
+        task.kind.fill(task, len(examples), values, filled)
     return response
 
 
@@ -100,10 +99,10 @@ def serialized(said: input_pb2.Input) -> Array:
     return array
 
 
-def _check(signature: Signature, method: str, check_method_name: bool) -> Task:
-    if check_method_name and signature.method_name != method:
-        raise invalid(f"Expected {_NAMES[method]} signature method_name to be {method}. Was: {signature.method_name}")
-    classifies = method == CLASSIFY
+def _check(signature: Signature, kind: Kind, check_method_name: bool) -> Task:
+    if check_method_name and signature.method_name != kind.method:
+        raise invalid(f"Expected {kind.name} signature method_name to be {kind.method}. Was: {signature.method_name}")
+    classifies = kind is CLASSIFICATION
     if len(signature.inputs) != 1:
         raise invalid("Expected one input Tensor.")
     if classifies and len(signature.outputs) not in (1, 2):
@@ -111,7 +110,7 @@ def _check(signature: Signature, method: str, check_method_name: bool) -> Task:
     if not classifies and len(signature.outputs) != 1:
         raise invalid("Expected one output Tensor.")
     if "inputs" not in signature.inputs:
-        raise invalid(f"No {_NAMES[method]} inputs found in SignatureDef: {signature}")
+        raise invalid(f"No {kind.name} inputs found in SignatureDef: {signature}")
     outputs = [name for name in (("classes", "scores") if classifies else ("outputs",)) if name in signature.outputs]
     if not outputs and classifies:
         raise invalid(
@@ -121,7 +120,7 @@ def _check(signature: Signature, method: str, check_method_name: bool) -> Task:
     if not outputs:
         raise invalid(f"No regression outputs found in SignatureDef: {signature}")
     return Task(
-        method, signature, signature.inputs["inputs"].name, tuple(signature.outputs[name].name for name in outputs)
+        kind, signature, signature.inputs["inputs"].name, tuple(signature.outputs[name].name for name in outputs)
     )
 
 
@@ -184,6 +183,7 @@ class Kind:
     """What may be asked of tf.Examples: the RPC, its messages, and how the model's values become its answer."""
 
     rpc: str
+    name: str
     method: str
     request: Any
     response: Any
@@ -192,10 +192,13 @@ class Kind:
 
 CLASSIFICATION = Kind(
     "Classify",
+    "classification",
     CLASSIFY,
     classification_pb2.ClassificationRequest,
     classification_pb2.ClassificationResponse,
     _fill_classes,
 )
-REGRESSION = Kind("Regress", REGRESS, regression_pb2.RegressionRequest, regression_pb2.RegressionResponse, _fill_values)
+REGRESSION = Kind(
+    "Regress", "regression", REGRESS, regression_pb2.RegressionRequest, regression_pb2.RegressionResponse, _fill_values
+)
 _KINDS = {kind.method: kind for kind in (CLASSIFICATION, REGRESSION)}

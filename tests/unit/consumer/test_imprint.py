@@ -20,6 +20,11 @@ def jpeg(width: int, height: int, shade: int = 200, channels: int = 3) -> bytes:
     return cv2.imencode(".jpg", np.full(shape, shade, np.uint8))[1].tobytes()
 
 
+def photo(width: int, height: int) -> np.ndarray:
+    noise = np.random.default_rng(1).integers(0, 255, (height, width, 3), np.uint8)
+    return cv2.GaussianBlur(noise, (9, 9), 3)
+
+
 def rows_changed(before: bytes, after: bytes) -> np.ndarray:
     difference = np.abs(decode(before).astype(int) - decode(after).astype(int)).max(axis=(1, 2))
     return np.flatnonzero(difference > 40)
@@ -90,16 +95,10 @@ def test_more_models_than_a_small_frame_has_room_for_do_no_harm() -> None:
 
 
 def test_the_rest_of_the_picture_stays_as_it_was() -> None:
-    noise = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 255, (240, 320, 3), np.uint8), (9, 9), 3)
-    before = cv2.imencode(".jpg", noise, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    before = cv2.imencode(".jpg", photo(320, 240), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
     after = imprint(before, [ESPRESSO], 95)
     difference = np.abs(decode(before)[:200].astype(int) - decode(after)[:200].astype(int))
     assert difference.mean() < 2
-
-
-def photo(width: int, height: int) -> np.ndarray:
-    noise = np.random.default_rng(1).integers(0, 255, (height, width, 3), np.uint8)
-    return cv2.GaussianBlur(noise, (9, 9), 3)
 
 
 @pytest.mark.parametrize(("width", "height"), [(640, 272), (641, 479), (64, 64), (33, 17), (20, 8), (1920, 1080)])
